@@ -1,0 +1,319 @@
+"""Edge: one TOML file becomes frozen sections; what it does not know it refuses."""
+
+import json
+import os
+import tomllib
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from ingestd.errors import ConfigError
+
+Seconds = Annotated[float, Field(gt=0, le=10 * 365 * 86_400)]
+GIB = 1 << 30
+
+#: Names that senders, desktops and storage boxes leave behind; a `/` at the end means a folder.
+IGNORE = (
+    ".*",
+    "*.part",
+    "*.partial",
+    "*.tmp",
+    "*.filepart",
+    "~*",
+    "Thumbs.db",
+    "@eaDir/",
+    "lost+found/",
+    "$RECYCLE.BIN/",
+)
+
+
+class Section(BaseModel):
+    """A table of the config; frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Root(Section):
+    """The drop folders."""
+
+    path: Path
+    """absolute path of the drop folder"""
+    name: str = ""
+    """what people call it in status and metrics; the path when empty"""
+    watch: Literal["auto", "events", "poll"] = "auto"
+    """auto: kernel events on local disks, polling on shares; every root is swept besides"""
+    quiet_s: Seconds | None = None
+    """unchanged for this long means finished; default: that of [settle]"""
+    sentinel: str = ""
+    """a file that must be there, else the root counts as unreachable"""
+    ignore: tuple[str, ...] = IGNORE
+    """names that are never looked at; a / at the end means a folder"""
+
+    @field_validator("path")
+    @classmethod
+    def _absolute(cls, path: Path) -> Path:
+        if not path.is_absolute():
+            raise ValueError("must be an absolute path")
+        return Path(os.path.normpath(path))
+
+    @property
+    def key(self) -> str:
+        """What `file.root` says: the absolute path."""
+        return str(self.path)
+
+
+class Settle(Section):
+    """When a file counts as finished."""
+
+    quiet_s: Seconds = 2.0
+    """size and time unchanged for this long: the sender has finished; local disks"""
+    quiet_polled_s: Seconds = 10.0
+    """the same for shares, whose view of a file lags behind"""
+
+
+class Sweep(Section):
+    """How often folders are listed."""
+
+    hot_s: Seconds = 10.0
+    """how often folders that changed lately are listed again"""
+    full_sweep_s: Seconds = 300.0
+    """every folder is listed at least this often"""
+    gone_brake_percent: Annotated[float, Field(ge=0, le=100)] = 20.0
+    """never mark more of a root than this as gone at once without a loud event"""
+
+
+class Workers(Section):
+    """The processes that read files."""
+
+    processes: Annotated[int, Field(ge=0, le=256)] = 0
+    """0: one for each core"""
+    chunk_files: Annotated[int, Field(ge=1, le=1024)] = 64
+    """at most so many files in one step of a worker"""
+    deadline_s: Seconds = 60.0
+    """a file that takes longer is refused as worker_timeout"""
+    memory_bytes: Annotated[int, Field(ge=GIB // 4)] = 4 * GIB
+    """a file that needs more is refused as worker_memory"""
+    max_file_bytes: Annotated[int, Field(ge=1)] = 4 * GIB
+    """a larger file is refused as too_large"""
+
+
+class Catalog(Section):
+    """How rows are written."""
+
+    batch_rows: Annotated[int, Field(ge=1, le=100_000)] = 512
+    """files in one transaction, at most"""
+    batch_wait_ms: Annotated[int, Field(ge=0, le=60_000)] = 250
+    """and how long a batch waits for more"""
+    memory_bytes: Annotated[int, Field(ge=GIB // 8)] = 2 * GIB
+    """DuckDB's memory_limit"""
+    text_bytes: Annotated[int, Field(ge=64)] = 16_384
+    """a longer value in `tag` is cut here; size_bytes keeps its full length"""
+
+
+class Thumbnail(Section):
+    """The small pictures."""
+
+    level: Literal["instance", "series", "off"] = "instance"
+    """one for each instance, for the middle of each series, or none"""
+    edge_px: Annotated[int, Field(ge=16, le=4096)] = 256
+    """longest edge"""
+    format: Literal["jpeg", "png", "webp"] = "jpeg"
+    """file format of thumbnails"""
+    quality: Annotated[int, Field(ge=1, le=100)] = 80
+    """for jpeg and webp"""
+
+
+class Volume(Section):
+    """The stacked series."""
+
+    enabled: bool = True
+    """build volumes of series that fell quiet"""
+    format: Literal["nii.gz", "nii", "npy"] = "nii.gz"
+    """file format of volumes"""
+    allow_missing: bool = False
+    """build over a hole too; the row and the header then say so"""
+    max_voxels: Annotated[int, Field(ge=1)] = 1_500_000_000
+    """a larger stack gets a row that says so, and no file"""
+
+
+class Series(Section):
+    """When a series is judged."""
+
+    quiet_s: Seconds = 30.0
+    """no arrival for this long: judge the series and stack it"""
+    give_up_s: Seconds = 86_400.0
+    """an incomplete series older than this is reported loudly; a late slice still re-opens it"""
+
+
+class Retry(Section):
+    """What happens to a file that could not be read just now."""
+
+    attempts: Annotated[int, Field(ge=1, le=1000)] = 8
+    """so many tries, then the file is refused with the same reason"""
+    first_s: Seconds = 5.0
+    """wait before the second try; doubles each time"""
+    limit_s: Seconds = 3600.0
+    """the longest wait"""
+
+
+class Sql(Section):
+    """Queries by other processes."""
+
+    rows: Annotated[int, Field(ge=1)] = 1_000_000
+    """the most rows one query may return"""
+    deadline_s: Seconds = 60.0
+    """a query that takes longer is interrupted"""
+
+
+class Space(Section):
+    """Free space in the state folder."""
+
+    min_free_bytes: Annotated[int, Field(ge=0)] = GIB
+    """below this much free space in the state folder no work is taken"""
+
+
+class Log(Section):
+    """Lines on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """the least important line that is written"""
+    format: Literal["auto", "logfmt", "json", "console"] = "auto"
+    """auto: colours at a terminal, logfmt with journal priorities elsewhere"""
+
+
+class Config(BaseSettings):
+    """Everything that can be set. Order: command line, INGESTD_<SECTION>__<KEY>, file, default."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_prefix="INGESTD_",
+        env_nested_delimiter="__",
+        use_attribute_docstrings=True,
+    )
+
+    root: tuple[Root, ...] = ()
+    settle: Settle = Settle()
+    sweep: Sweep = Sweep()
+    workers: Workers = Workers()
+    catalog: Catalog = Catalog()
+    thumbnail: Thumbnail = Thumbnail()
+    volume: Volume = Volume()
+    series: Series = Series()
+    retry: Retry = Retry()
+    sql: Sql = Sql()
+    space: Space = Space()
+    log: Log = Log()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 -- the library's signature
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the environment win over the file, which arrives as `init_settings`."""
+        return env_settings, init_settings
+
+    @field_validator("root")
+    @classmethod
+    def _apart(cls, roots: tuple[Root, ...]) -> tuple[Root, ...]:
+        for one in roots:
+            for other in roots:
+                if one is not other and one.path.is_relative_to(other.path):
+                    raise ValueError(
+                        f"{one.path} lies in {other.path}; each file would be seen twice"
+                    )
+        return roots
+
+
+def load(path: Path | None, roots: list[Path] | None = None) -> Config:
+    """Read the config.
+
+    path   the TOML file, or None for the defaults
+    roots  from the command line; they are added to those of the file
+    raises ConfigError with every fault that was found, one a line
+    """
+    tables: dict[str, Any] = {}
+    if path is not None:
+        try:
+            tables = tomllib.loads(path.read_text())
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: cannot be read: {error}") from error
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(f"{path}: is not TOML: {error}") from error
+    for root in roots or []:
+        tables.setdefault("root", []).append({"path": str(Path(os.path.abspath(root)))})
+    try:
+        return Config(**tables)
+    except ValidationError as error:
+        where = f"{path}: " if path is not None else ""
+        raise ConfigError("\n".join(where + line for line in _faults(error))) from None
+
+
+def _faults(error: ValidationError) -> list[str]:
+    """Say each fault in one line: where, what, and for an unknown key what it may have meant."""
+    lines = []
+    for fault in error.errors():
+        at = fault["loc"]
+        name = f"[{at[0]}] {'.'.join(str(part) for part in at[1:])}".rstrip()
+        if fault["type"] == "extra_forbidden":
+            known = _known(at[:-1])
+            near = get_close_matches(str(at[-1]), known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+            lines.append(f"{name}: no such key; {hint}")
+        else:
+            lines.append(f"{name}: {fault['msg']}; it is {fault['input']!r}")
+    return lines
+
+
+def _known(at: tuple[int | str, ...]) -> list[str]:
+    """Name the keys that are known at a place of the config."""
+    if not at:
+        return list(Config.model_fields)
+    if at[0] == "root":
+        return list(Root.model_fields)
+    section = Config.model_fields[str(at[0])].annotation
+    return list(section.model_fields) if isinstance(section, type) else []
+
+
+def as_toml(settings: Config) -> str:
+    """Write a config in full, each key with its meaning as a comment."""
+    lines = ["# ingestd: every key, its meaning, and its value. What is left out has this default."]
+    for name in Config.model_fields:
+        value = getattr(settings, name)
+        tables = value if name == "root" else (value,)
+        for table in tables:
+            lines += [
+                "",
+                f"# {type(table).__doc__}",
+                f"[[{name}]]" if name == "root" else f"[{name}]",
+            ]
+            lines += _keys(table)
+    return "\n".join(lines) + "\n"
+
+
+def _keys(table: Section) -> list[str]:
+    """Write the keys of one section; a key that is not set stays a comment."""
+    lines = []
+    for name, field in type(table).model_fields.items():
+        value = getattr(table, name)
+        lines.append(f"# {field.description}")
+        lines.append(f"# {name} =" if value is None else f"{name} = {_toml(value)}")
+    return lines
+
+
+def _toml(value: object) -> str:
+    """Write one value; a JSON string is a TOML string."""
+    if isinstance(value, tuple):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(str(value) if isinstance(value, Path) else value, ensure_ascii=False)

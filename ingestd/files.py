@@ -1,0 +1,126 @@
+"""Edge: what is the same everywhere about files: names as text, a look, a publication."""
+
+import errno
+import os
+import re
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ingestd.errors import IngestError, Reason
+from ingestd.model import Sighting
+
+CATALOG_NAME = "catalog.duckdb"  #: in the state folder; the DuckDB file
+SOCKET_NAME = "ingestd.sock"  #: in the state folder; where the daemon answers
+
+SPECIAL = {
+    stat.S_IFIFO: "FIFO",
+    stat.S_IFSOCK: "socket",
+    stat.S_IFBLK: "block device",
+    stat.S_IFCHR: "character device",
+}
+
+_ESCAPED = re.compile(r"//x([0-9a-f]{2})")
+
+
+def default_state() -> Path:
+    """Say where the state folder is when nobody says: INGESTD_STATE, else by XDG."""
+    if given := os.environ.get("INGESTD_STATE"):
+        return Path(given)
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "ingestd"
+
+
+def as_text(relative: str) -> str:
+    """Spell a path below a root so that it fits into UTF-8 text, and so into SQL.
+
+    A byte that is not UTF-8 (Python's U+DC80 to U+DCFF) becomes `//xNN`. No other path is
+    spelled so: two slashes never meet in a path that scandir gave.
+    """
+    if relative.isascii():
+        return relative
+    return "".join(
+        f"//x{ord(char) - 0xDC00:02x}" if 0xDC80 <= ord(char) <= 0xDCFF else char
+        for char in relative
+    )
+
+
+def as_path(root: str, text: str) -> str:
+    """Give the path to open for what `as_text` spelled."""
+    if "//x" in text:
+        text = _ESCAPED.sub(lambda hit: chr(0xDC00 + int(hit[1], 16)), text)
+    return f"{root}/{text}" if text else root
+
+
+def look(root: str, text: str, status: os.stat_result | None = None) -> Sighting:
+    """Look at one file once.
+
+    status  of the entry itself, when the caller has it already
+    raises  OSError as stat gives it, IsADirectoryError for a folder; IngestError `not_a_file`, or
+            `outside_root` when a symbolic link leads out of the root
+    """
+    path = as_path(root, text)
+    status = status or os.lstat(path)
+    if stat.S_ISLNK(status.st_mode):
+        inside = os.path.realpath(root) + "/"
+        if not os.path.realpath(path).startswith(inside):
+            raise IngestError(Reason.OUTSIDE_ROOT, "the symbolic link leads out of its root")
+        status = os.stat(path)
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, "a folder")
+    if not stat.S_ISREG(status.st_mode):
+        kind = SPECIAL.get(stat.S_IFMT(status.st_mode), "special file")
+        raise IngestError(Reason.NOT_A_FILE, f"a {kind}, not a regular file")
+    return Sighting(
+        root=root,
+        path=text,
+        size_bytes=status.st_size,
+        mtime_ns=status.st_mtime_ns,
+        seen_s=time.monotonic(),
+    )
+
+
+def publish(target: Path, content: bytes) -> None:
+    """Put `content` at `target` so that it survives a power cut, or leave `target` as it was.
+
+    raises  OSError; the caller turns it into a Reason, since it knows whose disk this is
+    """
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")  # Beside it: rename is atomic.
+    try:
+        with part.open("wb") as out:
+            out.write(content)
+            out.flush()
+            os.fsync(out.fileno())
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+    fsync_folder(target.parent)  # Without this the rename itself can be lost.
+
+
+def staged(final: Path, digest: str) -> Path:
+    """Name where a derived file waits, beside its final place, until its row is certain.
+
+    The digest keeps two files with one UID apart: only one of them will own the name.
+    """
+    return final.with_name(f".{final.name}.{digest[:16]}.part")
+
+
+@contextmanager
+def short_path(folder: Path) -> Iterator[str]:
+    """Give another path to `folder` that is short: a Unix socket's may have 107 bytes only."""
+    handle = os.open(folder, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{handle}"
+    finally:
+        os.close(handle)
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make the names in `folder` survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

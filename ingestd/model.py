@@ -1,0 +1,123 @@
+"""Pure. What travels between the rooms: frozen records, units in their names."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Self
+
+from ingestd.errors import Reason
+
+
+class State(StrEnum):
+    """What the ledger says of a file."""
+
+    CATALOGED = "cataloged"  #: its instance is the one in `instance`
+    DUPLICATE = "duplicate"  #: the same bytes as an instance that is already there
+    CONFLICT = "conflict"  #: the same SOPInstanceUID, other bytes; the first one stays
+    REFUSED = "refused"  #: with a reason a person can act on
+    RETRY = "retry"  #: with a reason that may pass, and the time to look again
+    GONE = "gone"  #: its folder was listed without it; the row stays
+
+
+class SeriesState(StrEnum):
+    """How far a series is."""
+
+    RECEIVING = "receiving"
+    QUIET = "quiet"
+    COMPLETE = "complete"
+    INCOMPLETE = "incomplete"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sighting:
+    """One look at one file."""
+
+    root: str  #: absolute path of the drop folder, as configured
+    path: str  #: relative to `root`, as text (see `files.as_text`)
+    size_bytes: int
+    mtime_ns: int  #: as the file system says it; never compared with our clock
+    seen_s: float  #: our monotonic clock at the look
+
+    def same_content(self, other: "Sighting") -> bool:
+        """Whether both looks show the same bytes, as far as stat can tell."""
+        assert (self.root, self.path) == (other.root, other.path), "two files were compared"
+        return (self.size_bytes, self.mtime_ns) == (other.size_bytes, other.mtime_ns)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """An entry of a drop folder that no worker needs to read: it is refused by what it is."""
+
+    root: str
+    path: str
+    size_bytes: int
+    mtime_ns: int
+    reason: Reason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """A file whose sender has finished; the work of one worker step."""
+
+    seq: int  #: unique in this run of the program; ties the rows of one file together
+    root: str
+    path: str
+    size_bytes: int
+    mtime_ns: int
+    attempts: int = 0  #: how often it was tried before
+
+    @classmethod
+    def of(cls, sighting: Sighting, *, seq: int, attempts: int) -> Self:
+        """Turn a settled sighting into work."""
+        return cls(
+            seq=seq,
+            root=sighting.root,
+            path=sighting.path,
+            size_bytes=sighting.size_bytes,
+            mtime_ns=sighting.mtime_ns,
+            attempts=attempts,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesFile:
+    """One file of a series, for whoever stacks it."""
+
+    SOPInstanceUID: str
+    root: str
+    path: str
+    size_bytes: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesJob:
+    """A series that fell quiet and wants its volumes."""
+
+    StudyInstanceUID: str
+    SeriesInstanceUID: str
+    revision: int
+    files: tuple[SeriesFile, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How often and how long a file with a reason that may pass is tried again."""
+
+    attempts: int
+    first_s: float
+    limit_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What a batch came to."""
+
+    states: Mapping[str, int]  #: file state -> files
+    reasons: Mapping[str, int]  #: reason of refused files -> files
+    series: frozenset[str]  #: SeriesInstanceUIDs that got an instance
+    instances: int
+    thumbnails: int
+    problems: int

@@ -1,0 +1,149 @@
+"""Pure. The Arrow schemas of what workers hand to the catalog, column for column.
+
+`seq` ties the rows of one file together until the catalog gives the instance its id. What the
+catalog alone can know (instance_id, revision, times, final state) is not here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from ingestd.dicom.keywords import KEPT
+
+ARROW_TYPES: dict[str, pa.DataType] = {
+    "VARCHAR": pa.string(),
+    "VARCHAR[]": pa.list_(pa.string()),
+    "INTEGER": pa.int32(),
+    "INTEGER[]": pa.list_(pa.int32()),
+    "BIGINT": pa.int64(),
+    "DOUBLE": pa.float64(),
+    "DOUBLE[]": pa.list_(pa.float64()),
+    "BOOLEAN": pa.bool_(),
+    "DATE": pa.date32(),
+    "TIME": pa.time64("us"),
+    "TIMESTAMP": pa.timestamp("us"),
+}
+
+#: One row for each file that a worker was given; `reason` NULL means it became an instance.
+FILE = pa.schema(
+    [
+        ("seq", pa.int64()),
+        ("root", pa.string()),
+        ("path", pa.string()),
+        ("size_bytes", pa.int64()),
+        ("mtime_ns", pa.int64()),
+        ("reason", pa.string()),
+        ("detail", pa.string()),
+        ("attempts", pa.int32()),
+        ("digest", pa.string()),
+        ("SOPInstanceUID", pa.string()),
+    ]
+)
+
+INSTANCE = pa.schema(
+    [
+        ("seq", pa.int64()),
+        *((kept.keyword, ARROW_TYPES[kept.sql_type]) for kept in KEPT),
+        ("root", pa.string()),
+        ("path", pa.string()),
+        ("digest", pa.string()),
+        ("size_bytes", pa.int64()),
+        ("frames", pa.int32()),
+        ("has_pixels", pa.bool_()),
+        ("thumbnail_path", pa.string()),
+        ("window_source", pa.string()),
+    ]
+)
+
+TAG = pa.schema(
+    [
+        ("seq", pa.int64()),
+        ("path", pa.string()),
+        ("tag", pa.string()),
+        ("keyword", pa.string()),
+        ("private_creator", pa.string()),
+        ("vr", pa.string()),
+        ("vm", pa.int32()),
+        ("value", pa.string()),
+        ("number", pa.float64()),
+        ("size_bytes", pa.int64()),
+    ]
+)
+
+PROBLEM = pa.schema(
+    [
+        ("seq", pa.int64()),
+        ("SOPInstanceUID", pa.string()),
+        ("root", pa.string()),
+        ("path", pa.string()),
+        ("kind", pa.string()),
+        ("keyword", pa.string()),
+        ("raw", pa.string()),
+        ("detail", pa.string()),
+    ]
+)
+
+VOLUME = pa.schema(
+    [
+        ("SeriesInstanceUID", pa.string()),
+        ("stack", pa.int32()),
+        ("reason", pa.string()),
+        ("detail", pa.string()),
+        ("path", pa.string()),
+        ("shape", pa.list_(pa.int32())),
+        ("dtype", pa.string()),
+        ("spacing_mm", pa.list_(pa.float64())),
+        ("affine_lps_mm", pa.list_(pa.float64())),
+        ("slice_spacing_mm", pa.float64()),
+        ("spacing_deviation_mm", pa.float64()),
+        ("tilt_degrees", pa.float64()),
+        ("missing_slices", pa.list_(pa.float64())),
+        ("orientation", pa.string()),
+        ("split_by", pa.string()),
+        ("units", pa.string()),
+        ("revision", pa.int32()),
+    ]
+)
+
+VOLUME_SLICE = pa.schema(
+    [
+        ("SeriesInstanceUID", pa.string()),
+        ("stack", pa.int32()),
+        ("timepoint", pa.int32()),
+        ("slice", pa.int32()),
+        ("SOPInstanceUID", pa.string()),
+        ("frame", pa.int32()),
+        ("position_mm", pa.float64()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What workers made of some files, in the schemas above."""
+
+    file: pa.Table
+    instance: pa.Table
+    tag: pa.Table
+    problem: pa.Table
+
+    @classmethod
+    def of(cls, parts: Sequence["Batch"]) -> "Batch":
+        """Put several together."""
+        return cls(
+            file=pa.concat_tables(part.file for part in parts),
+            instance=pa.concat_tables(part.instance for part in parts),
+            tag=pa.concat_tables(part.tag for part in parts),
+            problem=pa.concat_tables(part.problem for part in parts),
+        )
+
+    @classmethod
+    def refusing(cls, file: pa.Table) -> "Batch":
+        """A batch of files of which none became an instance."""
+        return cls(
+            file=file,
+            instance=INSTANCE.empty_table(),
+            tag=TAG.empty_table(),
+            problem=PROBLEM.empty_table(),
+        )
