@@ -1,0 +1,1 @@
+"""Pure. What DICOM says, without files, clocks or databases."""

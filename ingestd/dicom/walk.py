@@ -1,0 +1,258 @@
+"""Pure. From element to element through a file, from its first byte to its last.
+
+Only a window of the file is copied, so that a large pixel data element costs nothing. The quick
+way takes plain elements one after the other; whatever it does not know (sequences, undefined
+lengths, odd VRs, the end) goes through `_one`.
+"""
+
+from operator import attrgetter
+from typing import NamedTuple
+
+from ingestd.dicom import charsets
+from ingestd.dicom.elements import MEMORY_BYTES, Entry, Memory, complaints, raw, row
+from ingestd.dicom.encoding import (
+    PIXEL_DATA,
+    TAG,
+    UNDEFINED,
+    Dialect,
+    Head,
+    Short,
+    explicit_stop,
+    fragments,
+    head,
+    implicit_stop,
+    true_vr,
+)
+from ingestd.dicom.nested import Found, Scope, Span, is_sequence, nest
+from ingestd.dicom.values import Value
+from ingestd.errors import IngestError, Reason
+
+WINDOW_BYTES = 1 << 16
+#: A longer sequence is not remembered from file to file.
+SEQUENCE_BYTES = 1 << 15
+SEQUENCES = 512
+
+
+class Pixels(NamedTuple):
+    """Where the pixel data is."""
+
+    entry: Entry  #: its row; the value is left out
+    start: int
+    end: int
+    encapsulated: bool
+    fragments: int  #: with the offset table; 0 when not encapsulated
+    cut_off: bool  #: the file ends before the value does
+
+
+class Walk(Found):
+    """The elements of one file."""
+
+    def __init__(self, view: memoryview, memory: Memory) -> None:
+        super().__init__(memory)
+        self.view = view
+        self.size = len(view)
+        self.meta: list[Entry] = []  #: what stands before the data set: group 0002
+        self.top: list[Entry] = []  #: the data set, in the order of the file
+        self.pixels: Pixels | None = None
+        self.encodings = charsets.DEFAULT  #: of the data set
+        self._base = 0  #: where in the file the window begins
+        self._data = bytes(view[:WINDOW_BYTES])
+
+    def group(self, at: int, number: bytes, dialect: Dialect) -> int:
+        """Read the elements of one group that stands before the data set; give where it ends.
+
+        Its group length is not trusted: too many writers get it wrong.
+        """
+        scope = Scope(self.memory.context(dialect, charsets.DEFAULT))
+        while bytes(self.view[at : at + 2]) == number:
+            at = self._one(at, scope)
+        self.meta += self.top
+        self.top = []
+        return at
+
+    def go_on_in(self, content: bytes) -> None:
+        """Go on in other bytes: what was deflated."""
+        self.view, self.size = memoryview(content), len(content)
+        self._base, self._data = 0, content[:WINDOW_BYTES]
+
+    def data_set(self, at: int, dialect: Dialect) -> None:
+        """Read all the rest.
+
+        raises  IngestError `truncated` when the header ends inside an element, `too_large` when
+                elements are too many or too deep
+        """
+        scope = Scope(self.memory.context(dialect, charsets.DEFAULT))
+        while at < self.size:
+            at = self._run(at, scope)
+            if at < self.size:
+                at = self._one(at, scope)
+        self.settle_unsure()
+        self.encodings = scope.context.encodings
+        if len(set(map(_TAG_OF, self.top))) != len(self.top):
+            self.complain("duplicate_element", None, "a tag twice; the last one counts")
+        self.problems += complaints(self.meta)
+        self.problems += complaints(self.top)
+
+    def _run(self, at: int, scope: Scope) -> int:
+        """Take elements that are known and change nothing for others, as far as they go."""
+        data, base, stretches = self._data, self._base, scope.context.stretches
+        here = at - base
+        while True:
+            if (found := stretches.find(data, here, scope.creators)) is not None:
+                self.rows += found.rows
+                self.top += found.entries
+                here += len(found.blob)
+                continue
+            stops, entries = self._known(here, scope)
+            if not entries:
+                return base + here
+            self.rows += [entry.row for entry in entries]
+            self.top += entries
+            stretches.learn(data, stops, entries, scope.creators)
+            here = stops[-1]
+
+    def _known(self, here: int, scope: Scope) -> tuple[list[int], list[Entry]]:
+        """Recognise elements one by one, up to one that is not known or begins a stretch."""
+        data, end, context = self._data, len(self._data), scope.context
+        known, begins, little = context.known, context.stretches.starts, context.dialect.little
+        stop_of = implicit_stop if context.dialect.implicit else explicit_stop
+        stops, entries = [here], list[Entry]()
+        while end - here >= 12:
+            stop = stop_of(data, here, little=little)
+            if not stop or stop > end or stop - here > MEMORY_BYTES:
+                break
+            key: object = data[here:stop]
+            if data[here if little else here + 1] & 1:
+                group, number = TAG[little](data, here)
+                creator = scope.creators.get(group << 8 | number >> 8)
+                key = key if creator is None else (creator, key)
+            entry = known.get(key)
+            if entry is None or entry.effect:
+                break
+            entries.append(entry)
+            stops.append(stop)
+            here = stop
+            if begins(data, here):
+                break
+        return stops, entries
+
+    def _one(self, at: int, scope: Scope) -> int:
+        """Take one element of any kind and give where the next one begins."""
+        here = self._look(at, 2 * MEMORY_BYTES)
+        little = scope.context.dialect.little
+        try:
+            spot = head(self._data, here, self.size - self._base, scope.context.dialect)
+        except Short:
+            return self._tail(at)
+        if spot.tag >> 16 in (0, 0xFFFE) and self._is_tail(at):
+            return self._tail(at)
+        start = self._base + spot.start
+        if spot.tag in PIXEL_DATA:
+            return self._pixel_data(spot, start, scope)
+        vr = true_vr(spot.vr, spot.tag, spot.length, scope.creator(spot.tag))
+        if vr == "SQ" or (
+            spot.length == UNDEFINED and is_sequence(vr, self._data, spot.start, little=little)
+        ):
+            return self._sequence(at, spot, scope)
+        stop = after = start + spot.length
+        if spot.length == UNDEFINED:
+            span = fragments(self.view, start, little=little)
+            stop, after = span.end, span.after if span.complete else self.size + 1
+        if after > self.size:
+            return self._cut_off()
+        entry = self.plain(scope, spot, vr, bytes(self.view[at:stop]), start - at)
+        self.rows.append(entry.row)
+        self.top.append(entry)
+        return after
+
+    def _sequence(self, at: int, spot: Head, scope: Scope) -> int:
+        """Take a sequence at the top of the data set, from memory if it is known."""
+        key = spot.tag, scope.creator(spot.tag)
+        known = scope.context.sequences.get(key)
+        if known is not None and self._data.startswith(known[0], at - self._base):
+            self.rows += known[2]
+            self.top.append(known[1])
+            return at + len(known[0])
+        mark = self.mark()
+        width = self._base + spot.start - at  # of tag, VR and length
+        need = width + (spot.length if spot.length != UNDEFINED else 0)
+        if at + need > self.size:
+            return self._cut_off()
+        while True:
+            here = self._look(at, need)
+            spot = spot._replace(start=here + width)
+            try:
+                row, after = nest(
+                    self,
+                    Span(self._data, len(self._data), hard=False),
+                    spot,
+                    scope,
+                    f"{spot.tag:08X}",
+                )
+            except Short:
+                self.take_back(mark)
+                if self._base + len(self._data) == self.size:
+                    return self._cut_off()
+                need = 2 * (len(self._data) - here)
+                continue
+            content = self._data[spot.start : spot.start + row.size_bytes]
+            entry = Entry(row, raw(scope.context, spot._replace(vr="SQ"), content))
+            self.top.append(entry)
+            if after - here <= SEQUENCE_BYTES and self.mark()[1:] == mark[1:]:
+                if len(scope.context.sequences) >= SEQUENCES:
+                    scope.context.sequences.clear()
+                blob = self._data[here:after]
+                scope.context.sequences[key] = blob, entry, self.rows[mark[0] :]
+            return self._base + after
+
+    def _pixel_data(self, spot: Head, start: int, scope: Scope) -> int:
+        """Note where the pixel data is. It may end early: the header is whole all the same."""
+        vr = true_vr(spot.vr, spot.tag, spot.length, None)
+        if spot.length == UNDEFINED:
+            little = scope.context.dialect.little
+            stop, after, count, whole = fragments(self.view, start, little=little)
+        else:
+            stop = after = min(start + spot.length, self.size)
+            count, whole = 0, start + spot.length <= self.size
+        value = Value(int(stop > start), None, None)
+        found = row(spot.tag, vr, value, None, stop - start)
+        entry = Entry(found, raw(scope.context, spot, b""))
+        self.rows.append(entry.row)
+        self.top.append(entry)
+        self.pixels = Pixels(entry, start, stop, spot.length == UNDEFINED, count, not whole)
+        return after
+
+    def _look(self, at: int, need: int) -> int:
+        """Have the window hold `need` bytes from `at` on, or all there are; give its place."""
+        here = at - self._base
+        if here + need > len(self._data) and self._base + len(self._data) < self.size:
+            self._base, here = at, 0
+            self._data = bytes(self.view[at : at + max(need, WINDOW_BYTES)])
+        return here
+
+    def _is_tail(self, at: int) -> bool:
+        """Whether the data set is over: a stray delimiter comes, or nothing but NULs."""
+        left = bytes(self.view[at : at + 8])
+        return left[:4] in _DELIMITERS or (not any(left) and not any(bytes(self.view[at:])))
+
+    def _tail(self, at: int) -> int:
+        """Pass over what is left after the last element, unless it is the start of one."""
+        left = bytes(self.view[at : at + 12])
+        if self.pixels is None and len(left) < 12 and any(left) and left[:4] not in _DELIMITERS:
+            return self._cut_off()
+        self.complain("trailing_bytes", None, f"{self.size - at} bytes after the last element")
+        return self.size
+
+    def _cut_off(self) -> int:
+        """Refuse a header that ends inside an element. After the pixel data it does no harm."""
+        if self.pixels is None:
+            count = len(self.top)
+            raise IngestError(Reason.TRUNCATED, f"it ends inside element {count + 1} of its header")
+        self.complain("trailing_bytes", None, "what follows the pixel data is no element")
+        return self.size
+
+
+_TAG_OF = attrgetter("tag")
+_DELIMITERS = tuple(
+    bytes.fromhex(tag) for tag in ("feff0de0", "fffee00d", "feffdde0", "fffee0dd", "feff00e0")
+)
