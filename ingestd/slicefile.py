@@ -1,0 +1,185 @@
+"""Edge: one file of a series, if it is still the one the catalog knows: header, place of pixels."""
+
+import errno
+import os
+import struct
+from dataclasses import dataclass
+from io import BufferedReader
+
+import pydicom
+from pydicom import Dataset, uid
+from pydicom.errors import InvalidDicomError
+
+from ingestd import files
+from ingestd.dicom import frames, mosaic
+from ingestd.dicom.layout import BAD_VALUE, PIXEL_KEYWORDS, Layout, layout
+from ingestd.errors import IngestError, Reason
+from ingestd.model import SeriesFile
+
+#: Syntaxes whose pixel bytes lie in the file as they lie in memory.
+STRAIGHT = {uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian}
+LONG_VRS = {b"OB", b"OW", b"OF", b"OD", b"UN", b"OV"}
+PIXEL_TAGS = {
+    0x7FE00010: "PixelData",
+    0x7FE00008: "FloatPixelData",
+    0x7FE00009: "DoubleFloatPixelData",
+}
+UNDEFINED = 0xFFFFFFFF
+
+Rescale = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One file of the series, as far as its pixels go."""
+
+    index: int  #: its place in the job
+    file: SeriesFile
+    layout: Layout
+    offset: int | None  #: of the first pixel byte, or None when a decoder has to be asked
+    length: int  #: bytes of pixel data, when `offset` is not None
+    rescale: tuple[Rescale, ...]  #: slope and intercept of each frame, or one for all
+    tiles: int | None  #: slices in the mosaic, or None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the file is long enough for all of its pixels; a decoder finds out by itself."""
+        if self.offset is None:
+            return True
+        return self.offset + self.length * self.layout.frames <= self.file.size_bytes
+
+    def rescale_of(self, frame: int) -> Rescale:
+        """Return slope and intercept of one frame."""
+        return self.rescale[0] if len(self.rescale) == 1 else self.rescale[frame]
+
+
+def open_unchanged(file: SeriesFile) -> BufferedReader:
+    """Open a file that is still the one the catalog knows.
+
+    raises  IngestError `still_changing`, `not_readable` or `transient_io`
+    """
+    try:
+        handle = open(files.as_path(file.root, file.path), "rb")  # noqa: SIM115 - the caller closes
+    except OSError as error:
+        raise io_error(error) from error
+    seen = os.fstat(handle.fileno())
+    if (seen.st_size, seen.st_mtime_ns) != (file.size_bytes, file.mtime_ns):
+        handle.close()
+        raise IngestError(
+            Reason.STILL_CHANGING,
+            f"{seen.st_size} bytes, and another time; the catalog has {file.size_bytes}",
+        )
+    return handle
+
+
+def io_error(error: OSError) -> IngestError:
+    """Say in our words why a drop folder's file cannot be read just now."""
+    denied = error.errno in {errno.EACCES, errno.EPERM}
+    reason = Reason.NOT_READABLE if denied else Reason.TRANSIENT_IO
+    return IngestError(reason, os.strerror(error.errno) if error.errno else type(error).__name__)
+
+
+def header(file: SeriesFile) -> tuple[Dataset, int | None, int]:
+    """Read a header, up to the pixels.
+
+    return  the header, with an empty element where the pixels are; the offset of their first byte
+            and their length when they lie in the file as in memory, else None and 0
+    raises  IngestError as `open_unchanged`, or `not_dicom` when there is no reading it
+    """
+    with open_unchanged(file) as handle:
+        try:
+            dataset = pydicom.dcmread(handle, stop_before_pixels=True, force=True)
+            offset, length = _pixel_element(handle, dataset)
+        except OSError as error:
+            raise io_error(error) from error
+        except (InvalidDicomError, EOFError, struct.error, RecursionError, *BAD_VALUE) as error:
+            words = f"the header cannot be read ({type(error).__name__})"
+            raise IngestError(Reason.NOT_DICOM, words) from error
+    return dataset, offset, length
+
+
+def _pixel_element(handle: BufferedReader, dataset: Dataset) -> tuple[int | None, int]:
+    """Parse the header of the pixel element, and put an empty one into the data set."""
+    implicit, little = dataset.original_encoding
+    order = "<" if little else ">"
+    begin = handle.tell()
+    start = handle.read(12)
+    syntax = str(getattr(dataset, "file_meta", {}).get("TransferSyntaxUID") or "")
+    if syntax == uid.DeflatedExplicitVRLittleEndian:
+        return None, _deflated(handle, dataset)
+    if len(start) < 8:
+        return None, 0
+    group, element = struct.unpack(order + "HH", start[:4])
+    keyword = PIXEL_TAGS.get(group << 16 | element)
+    if keyword is None:
+        return None, 0
+    setattr(dataset, keyword, b"")
+    if implicit:
+        offset, (length,) = begin + 8, struct.unpack(order + "I", start[4:8])
+    elif start[4:6] in LONG_VRS and len(start) == 12:
+        dataset[keyword].VR = start[4:6].decode()
+        offset, (length,) = begin + 12, struct.unpack(order + "I", start[8:12])
+    else:
+        return None, 0
+    straight = length != UNDEFINED and (not syntax or syntax in STRAIGHT)
+    return (offset, length) if straight else (None, 0)
+
+
+def _deflated(handle: BufferedReader, dataset: Dataset) -> int:
+    handle.seek(0)
+    whole = pydicom.dcmread(handle, force=True)
+    for keyword in PIXEL_KEYWORDS:
+        if keyword in whole:
+            setattr(dataset, keyword, b"")
+    return 0
+
+
+def source(
+    index: int, file: SeriesFile, dataset: Dataset, offset: int | None, length: int
+) -> Source:
+    """Keep of a header what its pixels need.
+
+    raises  IngestError `no_pixels` or `decoder_failed`
+    """
+    at = layout(dataset)
+    size = at.frame_bits // 8
+    straight = (
+        offset is not None
+        and at.bits_allocated >= 8
+        and not (at.swapped or at.subsampled)
+        and (at.samples == 1 or (at.photometric == "RGB" and not at.planar))
+    )
+    found = Source(
+        index=index,
+        file=file,
+        layout=at,
+        offset=offset if straight else None,
+        length=size,
+        rescale=tuple(_rescale(dataset, at.frames)),
+        tiles=mosaic.tiles(dataset) if at.frames == 1 else None,
+    )
+    if straight and (length < size * at.frames or not found.is_whole):
+        there = min(length, file.size_bytes - (offset or 0))
+        words = f"truncated: {there} bytes of pixels, {size * at.frames} are declared"
+        raise IngestError(Reason.DECODER_FAILED, words)
+    return found
+
+
+def _rescale(dataset: Dataset, count: int) -> list[Rescale]:
+    """Read slope and intercept: of each frame when frames have their own, else one for all."""
+    groups = dataset.get("PerFrameFunctionalGroupsSequence")
+    shared = dataset.get("SharedFunctionalGroupsSequence") or [Dataset()]
+    if groups and len(groups) == count:
+        items = [frames.item("PixelValueTransformationSequence", own, shared[0]) for own in groups]
+        found = [_slope(one if one is not None else dataset) for one in items]
+        return found if len(set(found)) > 1 else found[:1]
+    if dose := dataset.get("DoseGridScaling"):
+        return [(float(dose), 0.0)]
+    return [_slope(dataset)]
+
+
+def _slope(dataset: Dataset) -> Rescale:
+    slope, intercept = dataset.get("RescaleSlope"), dataset.get("RescaleIntercept")
+    if slope is None or slope == "":
+        return 1.0, float(intercept or 0)
+    return float(slope), float(intercept or 0)
