@@ -1,0 +1,246 @@
+"""Pure. What the headers of a series claim about its size, and what its InstanceNumbers tell.
+
+A number in a header describes an acquisition, and an image that was derived from it may carry
+the number along: for derived images a claim counts only when it fits exactly.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise, takewhile
+from typing import NamedTuple
+
+
+class Image(NamedTuple):
+    """One instance of a series; the names are those of the columns of `instance`."""
+
+    SOPInstanceUID: str
+    InstanceNumber: int | None = None
+    frames: int | None = None
+    Modality: str | None = None
+    ImageType: Sequence[str] | None = None
+    SeriesType: Sequence[str] | None = None
+    AcquisitionNumber: int | None = None
+    TemporalPositionIdentifier: int | None = None
+    ImagesInAcquisition: int | None = None
+    NumberOfTemporalPositions: int | None = None
+    NumberOfSlices: int | None = None
+    NumberOfTimeSlices: int | None = None
+    CardiacNumberOfImages: int | None = None
+    NumberOfSeriesRelatedInstances: int | None = None
+    EchoTime: float | None = None
+    TriggerTime: float | None = None
+    DiffusionBValue: float | None = None
+
+    @property
+    def moment(self) -> tuple[float | None, ...]:
+        """What tells it from another image at the same position."""
+        return (
+            self.TemporalPositionIdentifier,
+            self.AcquisitionNumber,
+            self.EchoTime,
+            self.TriggerTime,
+            self.DiffusionBValue,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """How many images there should be, and which ones that counts."""
+
+    words: str  #: the attributes it was made from
+    expected: int
+    images: Sequence[Image]
+    missing: tuple[str, ...] = ()  #: what it knows to be missing
+
+
+def is_derived(image: Image) -> bool:
+    """Whether its pixels were made from other images (PS3.3 C.7.6.1.1.2)."""
+    return _first(image.ImageType) == "DERIVED"
+
+
+def is_localizer(image: Image) -> bool:
+    """Whether it is a scout, on which slices are planned (PS3.3 C.8.2.1.1.1)."""
+    return "LOCALIZER" in (image.ImageType or ())
+
+
+def claims(images: Sequence[Image]) -> Iterator[Claim]:
+    """Make the claims of a series, the most telling first."""
+    flat = [image for image in images if (image.frames or 1) == 1 and not is_localizer(image)]
+    acquired = [image for image in flat if not is_derived(image)]
+    for claim in (_acquisition, _temporal, _pet, _cardiac):
+        if acquired:
+            made = claim(acquired)
+        else:
+            made = claim(flat)
+            made = made if made and made.expected == len(flat) else None
+        if made:
+            yield made
+    if related := _agreed(images, "NumberOfSeriesRelatedInstances"):
+        yield Claim(words="NumberOfSeriesRelatedInstances", expected=related, images=images)
+
+
+def _agreed(images: Sequence[Image], name: str) -> int | None:
+    """Return a number that all images share; none when it is absent, below 1 or disputed."""
+    values = {getattr(image, name) for image in images}
+    value = values.pop() if len(values) == 1 else None
+    return value if isinstance(value, int) and value > 0 else None
+
+
+def _first(values: Sequence[str] | None) -> str | None:
+    return next(iter(values or ()), None)
+
+
+def _moments(images: Sequence[Image]) -> Counter[int]:
+    """Count the images of each temporal position, when all of them say which is theirs."""
+    moments = Counter(image.TemporalPositionIdentifier for image in images)
+    return Counter({moment: n for moment, n in moments.items() if moment and None not in moments})
+
+
+def _acquisition(images: Sequence[Image]) -> Claim | None:
+    """ImagesInAcquisition: of one temporal position (GE, Philips), of all, or of a part."""
+    size = _agreed(images, "ImagesInAcquisition")
+    times = _agreed(images, "NumberOfTemporalPositions") or 1
+    words, moments = "ImagesInAcquisition", _moments(images)
+    if size is None:
+        return _acquisitions(images)
+    if times == 1 and len(images) > size:
+        return _acquisitions(images) or Claim(words=words, expected=size, images=images)
+    of_one_moment = len(moments) == 1 and 1 not in moments  # The others are series of their own.
+    of_all_moments = len(moments) == times and len(images) == size
+    if times == 1 or of_one_moment or of_all_moments:
+        return Claim(words=words, expected=size, images=images)
+    words += " x NumberOfTemporalPositions"
+    lacking = _lacking(moments, size, times)
+    return Claim(words=words, expected=size * times, images=images, missing=lacking)
+
+
+def _acquisitions(images: Sequence[Image]) -> Claim | None:
+    """Several acquisitions in one series, each with a number of its own.
+
+    A size of 1 says nothing: a scanner that counts each slice as an acquisition would be
+    believed to be done after every slice.
+    """
+    parts: dict[int | None, set[int | None]] = {}
+    for image in images:
+        parts.setdefault(image.AcquisitionNumber, set()).add(image.ImagesInAcquisition)
+    sizes = [max(sizes, key=lambda size: size or 0) or 0 for sizes in parts.values()]
+    if any(len(sizes) > 1 for sizes in parts.values()) or len(parts) < 2 or min(sizes) < 2:
+        return None
+    words = f"ImagesInAcquisition of {len(parts)} acquisitions"
+    found = Counter(image.AcquisitionNumber for image in images)
+    lacking = tuple(
+        f"{size - found[number]} images of acquisition {number}"
+        for number, size in zip(parts, sizes, strict=True)
+        if found[number] < size
+    )
+    return Claim(words=words, expected=sum(sizes), images=images, missing=lacking)
+
+
+def _temporal(images: Sequence[Image]) -> Claim | None:
+    """NumberOfTemporalPositions, each as long as the longest one that is here."""
+    times, moments = _agreed(images, "NumberOfTemporalPositions"), _moments(images)
+    if not times or times < 2 or len(moments) < 2:
+        return None
+    size = max(moments.values())
+    words = f"NumberOfTemporalPositions x {size} images"
+    lacking = _lacking(moments, size, times)
+    return Claim(words=words, expected=size * times, images=images, missing=lacking)
+
+
+def _lacking(moments: Counter[int], size: int, times: int) -> tuple[str, ...]:
+    """Name the temporal positions that are short."""
+    if not moments:
+        return ()
+    return tuple(
+        f"{size - moments[moment]} of {size} images of temporal position {moment}"
+        for moment in range(1, times + 1)
+        if moments[moment] < size
+    )
+
+
+def _pet(images: Sequence[Image]) -> Claim | None:
+    """NumberOfSlices, in DYNAMIC series of each time slice (PS3.3 C.8.9.1). Gated ones vary."""
+    slices = _agreed(images, "NumberOfSlices")
+    kinds = {_first(image.SeriesType) for image in images}
+    if slices is None or kinds & {"GATED"}:
+        return None
+    if times := _agreed(images, "NumberOfTimeSlices"):
+        words = "NumberOfSlices x NumberOfTimeSlices"
+        return Claim(words=words, expected=slices * times, images=images)
+    if kinds & {"DYNAMIC"}:
+        return None
+    return Claim(words="NumberOfSlices", expected=slices, images=images)
+
+
+def _cardiac(images: Sequence[Image]) -> Claim | None:
+    """CardiacNumberOfImages: the phases of one heart cycle, at each position."""
+    phases = _agreed(images, "CardiacNumberOfImages")
+    if phases is None or phases < 2:
+        return None
+    places = -(-len(images) // phases)
+    words = "CardiacNumberOfImages" + (f" x {places} positions" if places > 1 else "")
+    return Claim(words=words, expected=phases * places, images=images)
+
+
+class Numbers:
+    """The InstanceNumbers of some images. What no image says is not guessed."""
+
+    def __init__(self, images: Sequence[Image]) -> None:
+        self._images = images
+        known = [image.InstanceNumber for image in images]
+        self._all = sorted(number for number in known if number is not None)
+        self._known = bool(known) and None not in known
+        self.distinct = len(set(self._all)) == len(self._all)
+
+    def holes(self, *, upto: int | None = None) -> list[int]:
+        """Name the numbers that are missing.
+
+        upto    how many there should be; then a loss at the start or the end shows as well
+        return  nothing when a scheme of its own numbers the images: steps, or mostly holes
+        """
+        if not self._known or not self.distinct or self._strides():
+            return []
+        first, last = self._all[0], self._all[-1]
+        if upto is not None and first >= 1 and last <= upto:
+            first, last = 1, upto
+        holes = sorted(set(range(first, last + 1)) - set(self._all))
+        return [] if upto is None and len(holes) > len(self._all) else holes
+
+    def fault(self) -> str | None:
+        """Say what speaks against these being all the images that were counted."""
+        if not self._known:
+            return None
+        if not self.distinct:
+            twice, times = Counter(self._all).most_common(1)[0]
+            return f"InstanceNumber {twice} comes {times} times"
+        first, last = self._all[0], self._all[-1]
+        if last - first + 1 == len(self._all) or self._strides():
+            return None
+        return f"InstanceNumber {first}..{last} has holes"
+
+    def last_block(self) -> int:
+        """Count the images of the last echo or moment, back to where another one begins.
+
+        return  0 when the order is not known; 1 when echoes or moments alternate
+        """
+        if not self._known or not self.distinct:
+            return 0
+        ordered = sorted(self._images, key=lambda image: image.InstanceNumber or 0, reverse=True)
+        last = ordered[0].moment
+        return sum(1 for _ in takewhile(lambda image: image.moment == last, ordered))
+
+    def words(self) -> str:
+        """Describe numbers in which no hole was found."""
+        if not self._known:
+            return "InstanceNumber is not in each image"
+        first, last = self._all[0], self._all[-1]
+        span = f"InstanceNumber {first}" + (f"..{last}" if last > first else "")
+        if not self.distinct:
+            return f"{span}, repeated"
+        return f"{span} in steps" if self._strides() else span
+
+    def _strides(self) -> bool:
+        """Whether the numbers go in equal steps of more than one."""
+        gaps = {b - a for a, b in pairwise(self._all)}
+        return len(self._all) > 2 and len(gaps) == 1 and gaps != {1}
