@@ -1,0 +1,317 @@
+"""Edge: the one owner of the catalog: opens, migrates, writes batches, answers.
+
+DuckDB lets one process write. Within it, one connection writes under one lock, and every reader
+has a cursor of its own that sees whole transactions only.
+"""
+
+import re
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+from typing import Any, Self
+
+import duckdb
+import pyarrow as pa
+
+from ingestd.errors import IngestError, Reason, StateError
+from ingestd.files import CATALOG_NAME, staged
+from ingestd.model import Patience, Sighting, Written
+from ingestd.owner import take_state
+from ingestd.sqlgate import LOCKED_DOWN
+from ingestd.tables import Batch
+
+SQL = resources.files("ingestd") / "sql"
+
+
+def utc_now() -> datetime:
+    """Say what the catalog's TIMESTAMP columns want: UTC without a zone."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+class Catalog:
+    """The catalog of one state folder; this process owns it until `close`."""
+
+    def __init__(self, state: Path, *, memory_bytes: int, patience: Patience) -> None:
+        self.state = state
+        self._writing = threading.RLock()
+        self._patience = patience
+        self._memory_bytes = memory_bytes
+        self._lock = take_state(state)
+        try:
+            self._db = self._open()
+            self._migrate()
+        except BaseException:
+            self._lock.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write everything down and let the state folder go."""
+        with self._writing:
+            self._db.close()
+            self._lock.close()
+
+    def reopen(self) -> None:
+        """Open the file anew: after a full disk DuckDB declares the whole database invalid."""
+        with self._writing:
+            self._db.close()
+            self._db = self._open()
+            self._db.execute("SET lock_configuration = true")
+
+    def _open(self) -> duckdb.DuckDBPyConnection:
+        path = self.state / CATALOG_NAME
+        try:
+            return duckdb.connect(
+                str(path),
+                config={
+                    **LOCKED_DOWN,
+                    "memory_limit": f"{self._memory_bytes}B",
+                    "temp_directory": str(self.state / "tmp"),
+                },
+            )
+        except duckdb.Error as error:
+            raise StateError(
+                f"{path}: DuckDB cannot open the catalog: {error}. Nothing was changed. If the file"
+                " is damaged, put it aside and restore a backup, or scan the folders again."
+            ) from error
+
+    def _migrate(self) -> None:
+        """Bring the catalog up to this program; refuse one that is newer."""
+        steps = migrations()
+        applied = self._applied()
+        if applied > len(steps):
+            raise StateError(
+                f"{self.state / CATALOG_NAME}: the catalog is at migration {applied}, this program"
+                f" knows {len(steps)}. Install the newer ingestd that made it."
+            )
+        for number, (name, script) in enumerate(steps[applied:], start=applied + 1):
+            with self.transaction() as db:
+                db.execute(script)
+                db.execute("INSERT INTO migration VALUES (?, ?, ?)", [number, name, utc_now()])
+        with self.transaction() as db:
+            db.execute((SQL / "views.sql").read_text())
+        self._db.execute("SET lock_configuration = true")
+
+    def _applied(self) -> int:
+        known = self._db.execute(
+            "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'migration'"
+        ).fetchall()[0][0]
+        if not known:
+            return 0
+        row = self._db.execute("SELECT coalesce(max(number), 0) FROM migration").fetchall()[0]
+        return int(row[0])
+
+    @contextmanager
+    def transaction(self, **views: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
+        """One transaction of the one writer, which sees `views` as tables.
+
+        raises  IngestError disk_full or catalog_broken, with everything rolled back
+        """
+        with self._writing:
+            db = self._db
+            for name, table in views.items():
+                db.register(name, table)
+            try:
+                db.execute("BEGIN TRANSACTION")
+                try:
+                    yield db
+                    db.execute("COMMIT")
+                except BaseException:
+                    rollback(db)
+                    raise
+            except duckdb.Error as error:
+                raise halting(error) from error
+            finally:
+                for name in views:
+                    unregister(db, name)
+
+    def rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        """Answer a question of our own; safe from any thread."""
+        with self.cursor() as cursor:
+            return cursor.execute(sql, list(values)).fetchall()
+
+    @contextmanager
+    def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection of the caller's own, closed at the end."""
+        cursor = self._db.cursor()
+        try:
+            yield cursor
+        finally:
+            cursor.close()
+
+    def write(self, batch: Batch, *, now: datetime | None = None) -> Written:
+        """Write one batch: all of it with all it says, or nothing.
+
+        The same batch again changes nothing. Thumbnails that workers put beside their final
+        place are moved there just before the commit, and only for the file that won the UID;
+        after a crash in between the batch comes again and does the same.
+        """
+        now = now or utc_now()
+        setting = pa.table(
+            {
+                "at_utc": pa.array([now], pa.timestamp("us")),
+                "attempts": pa.array([self._patience.attempts], pa.int32()),
+                "first_s": [self._patience.first_s],
+                "limit_s": [self._patience.limit_s],
+            }
+        )
+        views = {
+            "incoming_file": batch.file,
+            "incoming_instance": batch.instance,
+            "incoming_tag": batch.tag,
+            "incoming_problem": batch.problem,
+            "setting": setting,
+            "verdict": VERDICTS,
+        }
+        with self.transaction(**views) as db:
+            db.execute(WRITE_BATCH)
+            outcomes = dict(db.execute("SELECT seq, outcome FROM decided").fetchall())
+            thumbnails = self._publish_thumbnails(batch.instance, outcomes)
+            return self._account(db, thumbnails)
+
+    def _publish_thumbnails(self, instance: pa.Table, outcomes: Mapping[int, str]) -> int:
+        published = 0
+        columns = ("seq", "thumbnail_path", "digest")
+        for seq, relative, digest in zip(
+            *(instance[name].to_pylist() for name in columns), strict=True
+        ):
+            if relative is None:
+                continue
+            final = self.state / relative
+            waiting = staged(final, digest)
+            if outcomes[seq] in ("new", "replaced", "same", "moved"):
+                waiting.replace(final)
+                published += outcomes[seq] in ("new", "replaced")
+            else:
+                waiting.unlink(missing_ok=True)
+        return published
+
+    def _account(self, db: duckdb.DuckDBPyConnection, thumbnails: int) -> Written:
+        states = db.execute(
+            "SELECT f.state, f.reason, count(*)"
+            " FROM file AS f JOIN incoming_file USING (root, path) GROUP BY ALL"
+        ).fetchall()
+        series = db.execute(
+            "SELECT DISTINCT SeriesInstanceUID FROM incoming_instance JOIN fresh USING (seq)"
+        ).fetchall()
+        instances = db.execute("SELECT count(*) FROM fresh").fetchall()
+        problems = db.execute("SELECT count(*) FROM incoming_problem").fetchall()
+        by_state: dict[str, int] = {}
+        by_reason: dict[str, int] = {}
+        for state, reason, count in states:
+            by_state[state] = by_state.get(state, 0) + count
+            if state == "refused":
+                by_reason[reason] = by_reason.get(reason, 0) + count
+        return Written(
+            states=by_state,
+            reasons=by_reason,
+            series=frozenset(uid for (uid,) in series),
+            instances=instances[0][0],
+            thumbnails=thumbnails,
+            problems=problems[0][0],
+        )
+
+    def checkpoint(self) -> None:
+        """Fold the write-ahead log into the file."""
+        with self._writing:
+            self._db.execute("CHECKPOINT")
+
+    def tell(
+        self, kind: str, *, root: str | None = None, series: str | None = None, detail: str = ""
+    ) -> None:
+        """Note an event."""
+        with self.transaction() as db:
+            db.execute(
+                "INSERT INTO event VALUES (?, ?, ?, ?, ?)", [utc_now(), kind, root, series, detail]
+            )
+
+    def unknown(
+        self, sightings: Sequence[Sighting], *, now: datetime | None = None
+    ) -> list[tuple[Sighting, int]]:
+        """Tell which of these files the ledger does not know as they are now.
+
+        return  those that are new, changed, were gone, or are due for another try, in the order
+                given, each with the number of attempts so far
+        """
+        if not sightings:
+            return []
+        seen = pa.table(
+            {
+                "nth": pa.array(range(len(sightings)), pa.int32()),
+                "root": [look.root for look in sightings],
+                "path": [look.path for look in sightings],
+                "size_bytes": [look.size_bytes for look in sightings],
+                "mtime_ns": [look.mtime_ns for look in sightings],
+            }
+        )
+        with self.cursor() as cursor:
+            cursor.register("seen", seen)
+            rows = cursor.execute(UNKNOWN, [now or utc_now()]).fetchall()
+            cursor.unregister("seen")
+        return [(sightings[nth], attempts) for nth, attempts in rows]
+
+
+#: The ledger's answer to a listing, as one join of sets.
+UNKNOWN = """
+    SELECT s.nth,
+        CASE WHEN f.state = 'retry' AND f.size_bytes = s.size_bytes
+                  AND f.mtime_ns = s.mtime_ns THEN f.attempts ELSE 0 END
+    FROM seen AS s
+    LEFT JOIN file AS f ON f.root = s.root AND f.path = s.path
+    WHERE f.path IS NULL
+       OR f.size_bytes <> s.size_bytes
+       OR f.mtime_ns <> s.mtime_ns
+       OR f.state = 'gone'
+       OR (f.state = 'retry' AND f.not_before_utc <= $1)
+    ORDER BY s.nth
+"""
+
+WRITE_BATCH = (SQL / "write_batch.sql").read_text()
+
+VERDICTS = pa.table(
+    {
+        "reason": [str(reason) for reason in Reason],
+        "verdict": [str(reason.verdict) for reason in Reason],
+    }
+)
+
+
+def migrations() -> list[tuple[str, str]]:
+    """Give name and script of each migration, in their order."""
+    folder = SQL / "migrations"
+    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
+    for number, name in enumerate(names, start=1):
+        assert re.match(rf"{number:04d}_\w+\.sql$", name), f"migration {name} is out of order"
+    return [(name, (folder / name).read_text()) for name in names]
+
+
+def halting(error: duckdb.Error) -> IngestError:
+    """Name what keeps us from writing; the text of DuckDB's error holds no values of ours."""
+    text = str(error)
+    if "No space left" in text or "Disk quota" in text:
+        return IngestError(Reason.DISK_FULL, "no space left for the catalog")
+    return IngestError(Reason.CATALOG_BROKEN, f"{type(error).__name__}: {text.splitlines()[0]}")
+
+
+def rollback(db: duckdb.DuckDBPyConnection) -> None:
+    """Roll back, unless the transaction or the whole database is gone already."""
+    try:
+        db.execute("ROLLBACK")
+    except duckdb.Error:  # The error that brought us here is the one to tell.
+        return
+
+
+def unregister(db: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Take a view away, unless the database is gone already."""
+    try:
+        db.unregister(name)
+    except duckdb.Error:  # As above.
+        return

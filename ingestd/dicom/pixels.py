@@ -1,0 +1,200 @@
+"""Edge: one frame of stored values, whatever the transfer syntax."""
+
+import logging
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset, uid
+from pydicom.encaps import get_frame
+
+from ingestd.dicom import decoders
+from ingestd.dicom.colour import ycc_to_rgb
+from ingestd.dicom.decoders import Codestream
+from ingestd.dicom.layout import (
+    Layout,
+    believable,
+    content,
+    frame_count,
+    layout,
+    stored_values,
+)
+from ingestd.errors import IngestError, Reason
+
+__all__ = ["Decoded", "decode", "frame", "frame_count"]
+
+log = logging.getLogger(__name__)
+
+_NATIVE = {
+    uid.ImplicitVRLittleEndian,
+    uid.ExplicitVRLittleEndian,
+    uid.DeflatedExplicitVRLittleEndian,
+    uid.ExplicitVRBigEndian,
+}
+_ITEM = b"\xfe\xff\x00\xe0"  # What encapsulated pixel data begins with (PS3.5 A.4)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoded:
+    """One frame, and who decoded it."""
+
+    values: NDArray[Any]  #: (rows, columns) or (rows, columns, samples)
+    decoder: str  #: "native", or a name in `decoders.DECODERS`
+
+
+def frame(dataset: Dataset, index: int = 0) -> NDArray[Any]:
+    """Give one frame of stored values: no LUT, no rescale, YBR_* converted to RGB.
+
+    dataset  in memory, with its file meta when the file had one
+    index    from 0; only this frame is decoded
+    return   (rows, columns) or (rows, columns, samples); PALETTE COLOR stays indices
+    raises   IngestError `no_pixels`, `unsupported_syntax` or `decoder_failed`
+    """
+    return decode(dataset, index).values
+
+
+def decode(dataset: Dataset, index: int = 0, at: Layout | None = None) -> Decoded:
+    """Do what `frame` does and say who decoded it; `at` spares a second look at the header."""
+    at = at or layout(dataset)
+    if not 0 <= index < at.frames:
+        raise IngestError(Reason.DECODER_FAILED, f"frame {index} of {at.frames}")
+    source = content(dataset, at.keyword)
+    if at.syntax in _NATIVE and source[:4] == _ITEM and dataset[at.keyword].is_undefined_length:
+        raise IngestError(
+            Reason.UNSUPPORTED_SYNTAX, "the pixels are compressed, the transfer syntax says not how"
+        )
+    if at.syntax in _NATIVE or _mislabelled(at, source):
+        return Decoded(values=_native(at, source, index), decoder="native")
+    if at.syntax not in decoders.DECODERS:
+        name = uid.UID(at.syntax).name
+        raise IngestError(Reason.UNSUPPORTED_SYNTAX, f"no decoder for {name}")
+    return _encapsulated(dataset, at, source, index)
+
+
+def _mislabelled(at: Layout, source: bytes) -> bool:
+    """Whether pixels are native though the syntax says compressed: no item, and the right size."""
+    length = (at.frame_bits * at.frames + 7) // 8
+    return source[:4] != _ITEM and len(source) in {length, length + length % 2}
+
+
+def _native(at: Layout, source: bytes, index: int) -> NDArray[Any]:
+    """Slice one frame out of uncompressed bytes."""
+    full = replace(at, photometric="YBR_FULL")
+    if at.subsampled and len(source) * 8 >= full.frame_bits * at.frames:
+        at = full  # It says 4:2:2 and carries every sample all the same.
+    first, last = at.frame_bits * index, at.frame_bits * (index + 1)
+    if last > len(source) * 8:
+        raise IngestError(
+            Reason.DECODER_FAILED,
+            f"truncated: frame {index} ends at byte {(last + 7) // 8} of {len(source)}",
+        )
+    if at.swapped:
+        even = source if len(source) % 2 == 0 else source + b"\0"
+        source = np.frombuffer(even, "u2").byteswap().tobytes()
+    if at.bits_allocated == 1:
+        return _unpacked(at, source, first)
+    kind = at.dtype if "Float" in at.keyword else np.dtype(f"u{at.bits_allocated // 8}")
+    order = kind.newbyteorder(">" if at.big_endian else "<")
+    flat = np.frombuffer(source, order, count=at.frame_bits // at.bits_allocated, offset=first // 8)
+    flat = flat.astype(kind, copy=at.big_endian)
+    values = flat if "Float" in at.keyword else stored_values(flat, at)
+    return _colour(at, values)
+
+
+def _unpacked(at: Layout, source: bytes, first_bit: int) -> NDArray[Any]:
+    """Unpack one bit for each pixel; a frame need not begin at a whole byte (PS3.5 8.1.1)."""
+    spare = first_bit % 8
+    length = (spare + at.frame_bits + 7) // 8
+    packed = np.frombuffer(source, np.uint8, count=length, offset=first_bit // 8)
+    bits = np.unpackbits(packed, bitorder="little", count=spare + at.size)
+    return bits[spare:].reshape(at.shape)
+
+
+def _colour(at: Layout, flat: NDArray[Any]) -> NDArray[Any]:
+    """Bring native samples into (rows, columns, samples), and YBR_* into RGB."""
+    if at.samples == 1:
+        return flat.reshape(at.shape)
+    if at.subsampled:
+        flat = _upsampled(flat)
+    elif at.planar:
+        flat = np.moveaxis(flat.reshape(at.samples, at.rows, at.columns), 0, -1)
+    values = flat.reshape(at.shape)
+    if at.samples == 3 and at.photometric.startswith("YBR"):
+        partial = "PARTIAL" in at.photometric
+        return ycc_to_rgb(values, at.bits_stored, partial=partial)
+    return values
+
+
+def _upsampled(flat: NDArray[Any]) -> NDArray[Any]:
+    """Give each pixel its own colour: Y1 Y2 B R becomes Y1 B R, Y2 B R (PS3.3 C.7.6.3.1.2)."""
+    pairs = flat[: flat.size // 4 * 4].reshape(-1, 4)
+    return pairs[:, [0, 2, 3, 1, 2, 3]].reshape(-1)
+
+
+def _encapsulated(dataset: Dataset, at: Layout, source: bytes, index: int) -> Decoded:
+    """Find the fragments of one frame and give them to one decoder after the other."""
+    one = _fragments(dataset, at, source, index)
+    believable(at, len(one))
+    known = decoders.codestream(one)
+    if known is not None and (known.rows, known.columns) != (at.rows, at.columns):
+        raise IngestError(
+            Reason.DECODER_FAILED,
+            f"the header says {at.rows} x {at.columns}, the frame {known.rows} x {known.columns}",
+        )
+    failures = []
+    for name, decoder in decoders.DECODERS[at.syntax].items():
+        try:
+            values = decoder(one, at)
+            if values.shape != at.shape:
+                raise ValueError(f"gave {values.shape}, not {at.shape}")  # noqa: TRY301
+        except Exception as error:  # noqa: BLE001 - codecs raise what they like
+            failures.append(f"{name}: {type(error).__name__}: {_one_line(error)}")
+            log.debug("decoder_gave_up", extra={"at": {"decoder": name, "syntax": at.syntax}})
+            continue
+        log.debug("decoded", extra={"at": {"decoder": name, "syntax": at.syntax}})
+        return Decoded(values=_as_stored(values, at, known), decoder=name)
+    raise IngestError(Reason.DECODER_FAILED, "; ".join(failures))
+
+
+def _fragments(dataset: Dataset, at: Layout, source: bytes, index: int) -> bytes:
+    """Join the fragments of one frame, by the offset table when there is one."""
+    try:
+        offsets = None
+        if "ExtendedOffsetTable" in dataset and "ExtendedOffsetTableLengths" in dataset:
+            offsets = (dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths)
+        one: bytes = get_frame(source, index, number_of_frames=at.frames, extended_offsets=offsets)
+    except Exception as error:
+        raise IngestError(Reason.DECODER_FAILED, f"fragments: {_one_line(error)}") from error
+    if not one:
+        raise IngestError(Reason.DECODER_FAILED, f"truncated: frame {index} has no bytes")
+    return one
+
+
+def _as_stored(values: NDArray[Any], at: Layout, known: Codestream | None) -> NDArray[Any]:
+    """Give decoded values the sign and width that the header asks for.
+
+    Codecs give the type of their codestream: unsigned where the syntax knows no sign, and
+    sometimes signed where DICOM says unsigned, or the other way round.
+    """
+    if values.dtype.kind == "f":
+        raise IngestError(Reason.DECODER_FAILED, "the frame holds floats, the header integers")
+    if values.dtype == at.dtype and not at.signed:
+        return values if _fits(at, known) else stored_values(values, at)
+    bits = min(known.precision if known and known.precision else 64, at.bits_stored)
+    if at.signed and values.dtype.kind == "u":
+        wide = 8 * values.dtype.itemsize
+        values = (values << (wide - bits)).view(f"i{values.dtype.itemsize}") >> (wide - bits)
+    elif not at.signed and values.dtype.kind == "i":
+        values = values.view(f"u{values.dtype.itemsize}") & ((1 << bits) - 1)
+    return values.astype(at.dtype, copy=False)
+
+
+def _fits(at: Layout, known: Codestream | None) -> bool:
+    """Whether a decoded value cannot have bits that BitsStored does not count."""
+    return at.bits_stored == (known.precision if known and known.precision else at.bits_allocated)
+
+
+def _one_line(error: Exception) -> str:
+    """Shorten what a codec says; none of them knows of patients."""
+    return " ".join(str(error).split())[:200]

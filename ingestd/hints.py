@@ -1,0 +1,77 @@
+"""Edge: what the kernel said, and what is being read just now; safe from any thread."""
+
+import itertools
+import threading
+from collections.abc import Sequence
+
+from ingestd.watch import Hint
+
+
+class Hints:
+    """What the kernel said, each path once, and no more of it than a limit."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._waiting: dict[str, bool] = {}  # path -> is it a folder
+        self._lock = threading.Condition()
+        self.lost = False  #: some did not fit, or the kernel lost some: sweep
+
+    def put(self, hint: Hint) -> None:
+        """Take a hint; called by the watcher's thread."""
+        with self._lock:
+            if len(self._waiting) >= self._limit:
+                self.lost = True
+            else:
+                self._waiting[hint.path] = hint.is_folder or self._waiting.get(hint.path, False)
+            self._lock.notify()
+
+    def lose(self) -> None:
+        """Note that hints were lost before they came here."""
+        with self._lock:
+            self.lost = True
+            self._lock.notify()
+
+    def take(self, wait_s: float, limit: int) -> list[tuple[str, bool]]:
+        """Give up to `limit` hints; wait up to `wait_s` when there is none."""
+        with self._lock:
+            if not self._waiting and not self.lost:
+                self._lock.wait(wait_s)
+            taken = list(itertools.islice(self._waiting.items(), limit))
+            for path, _ in taken:
+                del self._waiting[path]
+            return taken
+
+    def wake(self) -> None:
+        """End a wait early."""
+        with self._lock:
+            self._lock.notify()
+
+
+class InFlight:
+    """Files of one root that workers have; what is said of them meanwhile waits."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._paths: set[str] = set()
+        self._again: set[str] = set()
+
+    def add(self, path: str) -> None:
+        """A worker will read it."""
+        with self._lock:
+            self._paths.add(path)
+
+    def has(self, path: str) -> bool:
+        """Whether a worker has it; then it is to be looked at again afterwards."""
+        with self._lock:
+            if path in self._paths:
+                self._again.add(path)
+                return True
+        return False
+
+    def done(self, paths: Sequence[str]) -> list[str]:
+        """These have an outcome; name those that are to be looked at again."""
+        with self._lock:
+            self._paths.difference_update(paths)
+            again = self._again.intersection(paths)
+            self._again -= again
+        return list(again)

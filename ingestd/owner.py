@@ -1,0 +1,91 @@
+"""Edge: who owns a state folder, and who may read its catalog without asking the owner.
+
+Two locks, which the kernel lets go with their process, whatever ends it. `owner.lock` is held by
+the one owner for life. `readers.lock` is shared by those who have opened the catalog's file while
+nobody owned it; a new owner waits for them, so that a query never keeps a daemon from starting.
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from ingestd.errors import StateError
+
+OWNER, READERS = "owner.lock", "readers.lock"
+READERS_S = 60.0  #: how long a new owner waits for readers to finish
+
+
+def take_state(state: Path) -> IO[str]:
+    """Become the one owner of a state folder, which is made when it is missing.
+
+    return  the lock; closing it lets the folder go
+    raises  StateError when somebody else owns it, or it cannot be used
+    """
+    try:
+        state.mkdir(mode=0o750, parents=True, exist_ok=True)
+        (state / "tmp").mkdir(mode=0o750, exist_ok=True)
+        lock = (state / OWNER).open("a+")
+        (state / READERS).touch(mode=0o640)
+    except OSError as error:
+        raise StateError(
+            f"{state}: the state folder cannot be used: {error.strerror}. Choose another with"
+            " --state or INGESTD_STATE, or give this user the right to write there."
+        ) from error
+    if not locked(lock, fcntl.LOCK_EX):
+        lock.seek(0)
+        owner = lock.read().strip() or "unknown"
+        lock.close()
+        raise StateError(
+            f"{state}: process {owner} owns this state folder. Stop it first, or choose another"
+            " folder with --state."
+        )
+    lock.seek(0)
+    lock.truncate()
+    lock.write(f"{os.getpid()}\n")
+    lock.flush()
+    await_readers(state)
+    return lock
+
+
+def await_readers(state: Path) -> None:
+    """Wait until nobody reads the catalog's file any more; new readers meet the owner's lock.
+
+    raises  StateError when one takes too long
+    """
+    until_s = time.monotonic() + READERS_S
+    with (state / READERS).open() as readers:
+        while not locked(readers, fcntl.LOCK_EX):
+            if time.monotonic() > until_s:
+                raise StateError(
+                    f"{state}: another process has been reading the catalog for {READERS_S:g} s."
+                    " End its query, and start again."
+                )
+            time.sleep(0.05)
+
+
+@contextmanager
+def reading(state: Path) -> Iterator[bool]:
+    """Say whether the catalog's file may be opened, for as long as this lasts.
+
+    False when somebody owns the state folder: then ask the owner.
+    """
+    with suppress(FileNotFoundError), (state / READERS).open() as readers:
+        fcntl.flock(readers, fcntl.LOCK_SH)
+        with (state / OWNER).open() as owner:
+            free = locked(owner, fcntl.LOCK_SH)
+        yield free
+        return
+    yield True  # A copy of a catalog, without its locks.
+
+
+def locked(file: IO[str], kind: int) -> bool:
+    """Take a lock if it is free."""
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

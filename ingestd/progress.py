@@ -1,0 +1,94 @@
+"""Edge: how far a scan is: a bar at a terminal, a line now and then elsewhere."""
+
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.progress import Progress as RichProgress
+
+LINE_S = 5.0  #: away from a terminal, one line in so many seconds
+
+
+class Bar:
+    """A bar on a terminal: files, files a second, refused."""
+
+    def __init__(self) -> None:
+        self._started_s = time.monotonic()
+        self._shown_s = 0.0
+        self._bar = RichProgress(
+            SpinnerColumn(),
+            TextColumn("{task.description:<9}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]:.0f} files/s, {task.fields[refused]} refused"),
+            TimeElapsedColumn(),
+            console=Console(stderr=True),
+        )
+        self._task = self._bar.add_task("reading", total=None, rate=0.0, refused=0)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def show(self, *, found: int, done: int, refused: int, doing: str) -> None:
+        """Redraw, at most ten times a second."""
+        now_s = time.monotonic()
+        if now_s - self._shown_s < 0.1 and doing != "done":
+            return
+        self._shown_s = now_s
+        rate = done / max(0.001, now_s - self._started_s)
+        self._bar.update(
+            self._task,
+            total=found,
+            completed=done,
+            description=doing,
+            rate=rate,
+            refused=refused,
+        )
+
+
+class Lines:
+    """Plain lines on standard error, for logs and pipes."""
+
+    def __init__(self) -> None:
+        self._shown_s = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        return
+
+    def show(self, *, found: int, done: int, refused: int, doing: str) -> None:
+        """Write a line when the last one is a while ago."""
+        now_s = time.monotonic()
+        if now_s - self._shown_s >= LINE_S:
+            self._shown_s = now_s
+            print(f"{doing}: {done} of {found} files, {refused} refused", file=sys.stderr)  # noqa: T201 -- this is the output
+
+
+def progress() -> Bar | Lines:
+    """Choose by where standard error goes."""
+    return Bar() if sys.stderr.isatty() else Lines()

@@ -1,0 +1,275 @@
+"""Edge: the scheduled jobs: series that fell quiet are stacked and judged, files are retried."""
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+import structlog
+
+from ingestd import completeness, config, tables, tasks
+from ingestd.catalog import Catalog, utc_now
+from ingestd.errors import IngestError, Reason, Verdict
+from ingestd.model import SeriesFile, SeriesJob, SeriesState
+from ingestd.volume import companions
+from ingestd.workers import Pool, WorkerLost
+
+log = structlog.get_logger()
+
+#: The files of a series, as the ledger knows them now.
+SERIES_FILES = """
+    SELECT i.StudyInstanceUID, i.SOPInstanceUID, i.root, i.path, f.size_bytes, f.mtime_ns
+    FROM instance AS i
+    JOIN file AS f ON f.root = i.root AND f.path = i.path
+    WHERE i.SeriesInstanceUID = ?
+    ORDER BY i.SOPInstanceUID
+"""
+
+#: What is judged: every image of a series. The names are those of completeness.Image.
+IMAGES = f"SELECT {', '.join(completeness.IMAGE_COLUMNS)} FROM instance WHERE SeriesInstanceUID = ?"
+STACKS = f"SELECT {', '.join(completeness.STACK_COLUMNS)} FROM volume WHERE SeriesInstanceUID = ?"
+
+JUDGE = """
+    UPDATE series_state
+    SET state = $2, evidence = $3, expected = $4, found = $5, missing = $6
+    WHERE SeriesInstanceUID = $1 AND revision = $7 AND state = 'quiet'
+    RETURNING SeriesInstanceUID
+"""
+
+DUE_RETRIES = """
+    SELECT root, path FROM file
+    WHERE state = 'retry' AND not_before_utc <= ?
+    ORDER BY not_before_utc LIMIT 1000
+"""
+
+
+@dataclass(slots=True)
+class _Trouble:
+    """How often a series could not be read, and when it is tried again."""
+
+    tries: int = 0
+    next_s: float = 0.0
+
+
+@dataclass(slots=True)
+class Done:
+    """What came of series so far."""
+
+    series: set[str] = field(default_factory=set)
+    volumes: int = 0
+
+
+class Series:
+    """Follows each series from its last arrival to its judgement."""
+
+    def __init__(
+        self, catalog: Catalog, pool: Pool, settings: config.Config, *, state: Path
+    ) -> None:
+        self.done = Done()
+        self._catalog, self._pool, self._settings, self._state = catalog, pool, settings, state
+        self._lock = threading.Condition()
+        self._arrived: dict[str, float] = {}  # series -> our monotonic clock at its last arrival
+        self._under_way: set[str] = set()
+        self._trouble: dict[str, _Trouble] = {}
+
+    def remember(self) -> None:
+        """Take up what an earlier run left without a judgement."""
+        now_s = time.monotonic()
+        rows = self._catalog.rows(
+            "SELECT SeriesInstanceUID FROM series_state WHERE state IN ('receiving', 'quiet')"
+        )
+        with self._lock:
+            self._arrived.update((uid, now_s) for (uid,) in rows)
+
+    def touched(self, series: Iterable[str]) -> None:
+        """These got an instance just now."""
+        now_s = time.monotonic()
+        with self._lock:
+            self._arrived.update((uid, now_s) for uid in series)
+
+    @property
+    def open(self) -> int:
+        """How many series have no judgement yet."""
+        with self._lock:
+            return len(self._arrived.keys() | self._under_way)
+
+    def tick(self, *, quiet_s: float | None = None) -> None:
+        """Start on series that are quiet by now, no more at once than there are workers."""
+        quiet_s = self._settings.series.quiet_s if quiet_s is None else quiet_s
+        for uid in self._take_quiet(time.monotonic() - quiet_s):
+            try:
+                self._begin(uid)
+            except BaseException:
+                self._put_back(uid)
+                raise
+
+    def finish(self, tick: Callable[[], None]) -> None:
+        """Judge every series that is open, now; call `tick` while it takes."""
+        while True:
+            self.tick(quiet_s=0.0)
+            with self._lock:
+                waiting = [uid for uid in self._arrived if uid not in self._trouble]
+                if not waiting and not self._under_way:
+                    return
+                self._lock.wait(0.1)
+            tick()
+
+    def _take_quiet(self, before_s: float) -> list[str]:
+        now_s = time.monotonic()
+        with self._lock:
+            free = self._pool.processes - len(self._under_way)
+            taken: list[str] = []
+            for uid, arrived_s in self._arrived.items():
+                if len(taken) >= free:
+                    break
+                trouble = self._trouble.get(uid)
+                due = trouble is None or trouble.next_s <= now_s
+                if arrived_s <= before_s and due and uid not in self._under_way:
+                    taken.append(uid)
+            for uid in taken:
+                del self._arrived[uid]
+            self._under_way.update(taken)
+        return taken
+
+    def _begin(self, uid: str) -> None:
+        """Call a series quiet and send it to be stacked."""
+        with self._catalog.transaction() as db:
+            rows = db.execute(
+                "UPDATE series_state SET state = 'quiet' WHERE SeriesInstanceUID = ?"
+                " RETURNING revision",
+                [uid],
+            ).fetchall()
+        files = self._catalog.rows(SERIES_FILES, uid)
+        if not rows or not files:
+            self._end(uid)
+            return
+        job = SeriesJob(
+            StudyInstanceUID=files[0][0],
+            SeriesInstanceUID=uid,
+            revision=rows[0][0],
+            files=tuple(
+                SeriesFile(
+                    SOPInstanceUID=sop, root=root, path=path, size_bytes=size, mtime_ns=mtime
+                )
+                for _, sop, root, path, size, mtime in files
+            ),
+        )
+        if not self._settings.volume.enabled:
+            self._stacked(job, tables.VOLUME.empty_table(), tables.VOLUME_SLICE.empty_table())
+            return
+        future = self._pool.submit(
+            tasks.stack, job, state=self._state, options=self._settings.volume
+        )
+        future.add_done_callback(lambda done: self._returned(job, done))
+
+    def _returned(self, job: SeriesJob, future: "Future[tuple[pa.Table, pa.Table]]") -> None:
+        """Write what a worker made of a series, or why it made nothing."""
+        try:
+            volumes, slices = future.result()
+        except (WorkerLost, IngestError) as error:
+            if self._later(job, error):
+                return
+            volumes, slices = no_volume(job, error), tables.VOLUME_SLICE.empty_table()
+        except Exception as error:
+            log.exception("series_failed", series=job.SeriesInstanceUID)
+            fault = IngestError(Reason.WORKER_CRASHED, f"stacking raised {type(error).__name__}")
+            volumes, slices = no_volume(job, fault), tables.VOLUME_SLICE.empty_table()
+        try:
+            self._stacked(job, volumes, slices)
+        except (IngestError, OSError):
+            log.exception("series_not_written", series=job.SeriesInstanceUID)
+            self._later(job, IngestError(Reason.CATALOG_BROKEN, "its volume was not written"))
+
+    def _later(self, job: SeriesJob, error: WorkerLost | IngestError) -> bool:
+        """Put a series back that could not be read just now; False when that was often enough."""
+        uid = job.SeriesInstanceUID
+        if isinstance(error, IngestError) and error.reason.verdict in (Verdict.RETRY, Verdict.HALT):
+            retry = self._settings.retry
+            with self._lock:
+                trouble = self._trouble.setdefault(uid, _Trouble())
+                trouble.tries += 1
+                wait_s = min(retry.limit_s, retry.first_s * 2 ** (trouble.tries - 1))
+                trouble.next_s = time.monotonic() + wait_s
+                again = trouble.tries < retry.attempts or error.reason.verdict is Verdict.HALT
+            if again:
+                self._put_back(uid)
+                return True
+        return False
+
+    def _put_back(self, uid: str) -> None:
+        with self._lock:
+            self._arrived.setdefault(uid, time.monotonic())
+            self._under_way.discard(uid)
+            self._lock.notify_all()
+
+    def _stacked(self, job: SeriesJob, volumes: pa.Table, slices: pa.Table) -> None:
+        """Write the rows of a series and judge it, unless it was re-opened meanwhile."""
+        uid = job.SeriesInstanceUID
+        with self._catalog.transaction(new_volume=volumes, new_slice=slices) as db:
+            old = db.execute(
+                "SELECT path FROM volume WHERE SeriesInstanceUID = ? AND path IS NOT NULL", [uid]
+            ).fetchall()
+            for table in ("volume", "volume_slice"):
+                db.execute(f"DELETE FROM {table} WHERE SeriesInstanceUID = ?", [uid])
+            db.execute(
+                "INSERT INTO volume BY NAME SELECT *, ? AS built_utc FROM new_volume", [utc_now()]
+            )
+            db.execute("INSERT INTO volume_slice BY NAME SELECT * FROM new_slice")
+        kept = set(volumes["path"].to_pylist())
+        for (path,) in old:
+            if path not in kept:
+                for name in (path, *companions(path)):
+                    (self._state / name).unlink(missing_ok=True)
+        self._judge(job)
+        with self._lock:
+            self.done.series.add(uid)
+            self.done.volumes += sum(path is not None for path in kept)
+        self._end(uid)
+
+    def _judge(self, job: SeriesJob) -> None:
+        uid = job.SeriesInstanceUID
+        images = [completeness.Image(*row) for row in self._catalog.rows(IMAGES, uid)]
+        stacks = [completeness.StackRow(*row) for row in self._catalog.rows(STACKS, uid)]
+        found = completeness.judge(images, stacks)
+        values = [uid, found.state, found.evidence, found.expected, found.found]
+        with self._catalog.transaction() as db:
+            judged = db.execute(JUDGE, [*values, list(found.missing), job.revision]).fetchall()
+        if judged:
+            self._catalog.tell(f"series_{found.state}", series=uid, detail=found.evidence)
+            level = log.warning if found.state is SeriesState.INCOMPLETE else log.info
+            level(f"series_{found.state}", series=uid, images=found.found, why=found.evidence)
+
+    def _end(self, uid: str) -> None:
+        with self._lock:
+            self._under_way.discard(uid)
+            self._trouble.pop(uid, None)
+            self._lock.notify_all()
+
+
+def no_volume(job: SeriesJob, error: WorkerLost | IngestError) -> pa.Table:
+    """Make the row of a series that could not be stacked."""
+    row = {
+        "SeriesInstanceUID": job.SeriesInstanceUID,
+        "stack": 0,
+        "reason": str(error.reason),
+        "detail": error.detail,
+        "revision": job.revision,
+    }
+    return pa.Table.from_pylist([row], schema=tables.VOLUME)
+
+
+def due_retries(catalog: Catalog) -> dict[str, list[str]]:
+    """Name the files whose time to be tried again has come, by root."""
+    due: dict[str, list[str]] = {}
+    for root, path in catalog.rows(DUE_RETRIES, utc_now()):
+        due.setdefault(root, []).append(path)
+    return due
+
+
+def free_bytes(state: Path) -> int:
+    """How much room the state folder's disk has."""
+    return shutil.disk_usage(state).free

@@ -1,0 +1,124 @@
+"""Edge: who keeps count of files that are not there any more, over whole sweeps of one root.
+
+A file is gone only after two sweeps of a healthy root did not see it. When that would be a great
+part of the root at once, it takes two sweeps more, and an event says so loudly.
+"""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+import pyarrow as pa
+import structlog
+
+from ingestd.catalog import Catalog, utc_now
+
+log = structlog.get_logger()
+
+SWEEPS = 2  #: so many sweeps in a row without it
+BRAKED_SWEEPS = 4  #: and so many when it is a great part of the root
+BRAKE_FILES = 10  #: a root may always lose so many at once
+
+#: Of what the ledger holds of a root, what this sweep did not see and might have seen.
+ABSENT = """
+    CREATE OR REPLACE TEMP TABLE absent_now AS
+    SELECT f.path, coalesce(a.sweeps, 0) + 1 AS sweeps
+    FROM file AS f
+    LEFT JOIN absent AS a ON a.path = f.path
+    WHERE f.root = $1 AND f.state <> 'gone'
+      AND NOT EXISTS (SELECT 1 FROM present AS p WHERE p.hash = hash(f.path))
+      AND NOT EXISTS (
+        SELECT 1 FROM unnest($2::VARCHAR[]) AS u (folder)
+        WHERE f.path = u.folder OR starts_with(f.path, u.folder || '/'))
+"""
+
+#: Gone; and an instance whose own file is gone lives on in a copy, if there is one.
+MARK_GONE = """
+    UPDATE file SET state = 'gone', reason = NULL, detail = NULL, not_before_utc = NULL,
+        state_utc = $2
+    WHERE root = $1 AND path IN (SELECT path FROM gone)
+"""
+MOVE_TO_COPY = """
+    UPDATE instance SET root = copy.root, path = copy.path
+    FROM (
+        SELECT i.instance_id, arg_min(f.root, f.first_seen_utc) AS root,
+            arg_min(f.path, f.first_seen_utc) AS path
+        FROM instance AS i
+        JOIN gone AS g ON i.path = g.path
+        JOIN file AS f ON f.SOPInstanceUID = i.SOPInstanceUID AND f.digest = i.digest
+        WHERE i.root = $1 AND f.state = 'duplicate'
+        GROUP BY i.instance_id
+    ) AS copy
+    WHERE instance.instance_id = copy.instance_id
+"""
+COPY_IS_SOURCE = """
+    UPDATE file SET state = 'cataloged'
+    FROM instance AS i
+    WHERE file.state = 'duplicate' AND i.root = file.root AND i.path = file.path
+      AND i.SOPInstanceUID = file.SOPInstanceUID
+"""
+
+
+class RollCall:
+    """The count for one root; its memory is in temporary tables of the catalog."""
+
+    def __init__(self, catalog: Catalog, root: str, *, brake_percent: float) -> None:
+        self._catalog, self._root, self._brake_percent = catalog, root, brake_percent
+        self._closing = ExitStack()
+        self._db = self._closing.enter_context(catalog.cursor())
+        self._db.execute("CREATE TEMP TABLE present (hash UBIGINT)")
+        self._db.execute("CREATE TEMP TABLE absent (path VARCHAR, sweeps INTEGER)")
+        self._braked = False
+
+    def begin(self) -> None:
+        """Start a sweep: nobody has been seen yet."""
+        self._db.execute("TRUNCATE present")
+
+    def note(self, paths: Sequence[str]) -> None:
+        """These are there."""
+        if paths:
+            self._db.register("noted", pa.table({"path": list(paths)}))
+            self._db.execute("INSERT INTO present SELECT hash(path) FROM noted")
+            self._db.unregister("noted")
+
+    def end(self, unlisted: Sequence[str]) -> None:
+        """Settle who is gone; folders that could not be listed say nothing of their files."""
+        self._db.execute(ABSENT, [self._root, list(unlisted)])
+        self._db.execute("DROP TABLE absent")
+        self._db.execute("ALTER TABLE absent_now RENAME TO absent")
+        gone = self._gone()
+        if gone:
+            self._mark(gone)
+
+    def _gone(self) -> list[str]:
+        """Name who is gone by now, after the brake."""
+        absent = self._db.execute(
+            "SELECT path, sweeps FROM absent WHERE sweeps >= ?", [SWEEPS]
+        ).fetchall()
+        if not absent:
+            self._braked = False
+            return []
+        known = self._catalog.rows(
+            "SELECT count(*) FROM file WHERE root = ? AND state <> 'gone'", self._root
+        )[0][0]
+        if len(absent) <= max(BRAKE_FILES, known * self._brake_percent / 100):
+            return [path for path, _ in absent]
+        if not self._braked:
+            self._braked = True
+            self._tell("gone_brake", f"{len(absent)} of {known} files are not there; waiting")
+        return [path for path, sweeps in absent if sweeps >= BRAKED_SWEEPS]
+
+    def _mark(self, gone: Sequence[str]) -> None:
+        with self._catalog.transaction(gone=pa.table({"path": list(gone)})) as db:
+            db.execute(MARK_GONE, [self._root, utc_now()])
+            db.execute(MOVE_TO_COPY, [self._root])
+            db.execute(COPY_IS_SOURCE)
+        self._db.execute("DELETE FROM absent WHERE path IN (SELECT unnest($1))", [list(gone)])
+        log.info("gone", root=self._root, files=len(gone))
+
+    def _tell(self, kind: str, detail: str) -> None:
+        log.warning(kind, root=self._root, detail=detail)
+        self._catalog.tell(kind, root=self._root, detail=detail)
+
+    def close(self) -> None:
+        """Let the temporary tables go."""
+        self._closing.close()

@@ -1,0 +1,166 @@
+"""Edge: answers other processes on a Unix socket in the state folder.
+
+POST /sql with the query as body gives an Arrow IPC stream; GET /status gives JSON. An error is
+JSON too: {"error": ..., "detail": ...}.
+"""
+
+import io
+import os
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import structlog
+import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from ingestd import config, sqlgate
+from ingestd.catalog import Catalog
+from ingestd.files import SOCKET_NAME, short_path
+
+log = structlog.get_logger()
+
+ARROW = "application/vnd.apache.arrow.stream"
+QUERIES = 4  #: so many at once; the others wait
+SQL_BYTES = 1 << 20  #: a longer query is refused
+BATCH_ROWS = 8192
+
+
+class Refused(Exception):
+    """A query that gets no answer: a word, and what to do."""
+
+    def __init__(self, error: str, detail: str) -> None:
+        super().__init__(detail)
+        self.error, self.detail = error, detail
+
+
+class Server:
+    """The web server, in a thread of its own."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        status: Callable[[], dict[str, Any]],
+        limits: config.Sql,
+        *,
+        state: Path,
+    ) -> None:
+        self._catalog, self._status, self._limits = catalog, status, limits
+        self._places = threading.BoundedSemaphore(QUERIES)
+        self._socket = listen(state)
+        app = Starlette(
+            routes=[
+                Route("/sql", self._sql, methods=["POST"]),
+                Route("/status", self._tell, methods=["GET"]),
+            ]
+        )
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                timeout_graceful_shutdown=1,
+                server_header=False,
+            )
+        )
+        self._thread = threading.Thread(
+            target=self._server.run, args=([self._socket],), name="server", daemon=True
+        )
+        self._path = state / SOCKET_NAME
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Answer no more."""
+        self._server.should_exit = True
+        self._thread.join(3.0)
+        self._socket.close()
+        self._path.unlink(missing_ok=True)
+
+    async def _tell(self, _: Request) -> Response:
+        return JSONResponse(await run_in_threadpool(self._status))
+
+    async def _sql(self, request: Request) -> Response:
+        body = await request.body()
+        if len(body) > SQL_BYTES:
+            return JSONResponse({"error": "too_long", "detail": "over 1 MiB of SQL"}, 413)
+        try:
+            sql = body.decode()
+            answer = await run_in_threadpool(self._answer, sql)
+        except UnicodeDecodeError:
+            return JSONResponse({"error": "not_utf8", "detail": "the SQL is not UTF-8"}, 400)
+        except Refused as refused:
+            return JSONResponse({"error": refused.error, "detail": refused.detail}, 400)
+        return Response(answer, media_type=ARROW)
+
+    def _answer(self, sql: str) -> bytes:
+        """Run one query within its limits; give an Arrow IPC stream."""
+        with self._places, self._catalog.cursor() as cursor:
+            timer = threading.Timer(self._limits.deadline_s, cursor.interrupt)
+            timer.start()
+            try:
+                return ask(cursor, sql, self._limits.rows)
+            except duckdb.InterruptException as error:
+                detail = f"stopped after {self._limits.deadline_s:g} s; ask for less"
+                raise Refused("deadline", detail) from error
+            finally:
+                timer.cancel()
+
+
+def ask(db: duckdb.DuckDBPyConnection, sql: str, rows: int) -> bytes:
+    """Answer one question, read-only, as an Arrow IPC stream of at most `rows` rows.
+
+    raises  Refused; duckdb.InterruptException when someone interrupts `db`
+    """
+    try:
+        sqlgate.check(db, sql)
+        db.execute("BEGIN TRANSACTION READ ONLY")
+        reader = db.sql(sql).to_arrow_reader(BATCH_ROWS)
+        return encoded(reader, rows)
+    except sqlgate.NotAllowed as error:
+        raise Refused("not_allowed", str(error)) from error
+    except duckdb.InterruptException:
+        raise
+    except duckdb.Error as error:
+        raise Refused("sql_error", str(error)) from error
+
+
+def encoded(reader: pa.RecordBatchReader, rows: int) -> bytes:
+    """Write batches as an IPC stream; more than `rows` rows are refused, not cut."""
+    out = io.BytesIO()
+    with pa.ipc.new_stream(out, reader.schema) as stream:
+        written = 0
+        for batch in reader:
+            written += batch.num_rows
+            if written > rows:
+                raise Refused("too_many_rows", f"more than {rows} rows; add LIMIT or aggregate")
+            stream.write_batch(batch)
+    return out.getvalue()
+
+
+def listen(state: Path) -> socket.socket:
+    """Listen on the state folder's socket, which only its owner and group may use.
+
+    Whoever calls this owns the state folder, so a socket that is there is a dead one.
+    """
+    (state / SOCKET_NAME).unlink(missing_ok=True)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o117)
+    try:
+        with short_path(state) as folder:
+            listening.bind(f"{folder}/{SOCKET_NAME}")
+    finally:
+        os.umask(before)
+    listening.listen(64)
+    return listening

@@ -1,0 +1,287 @@
+"""Wiring. Builds every part, in order, and takes them down again in the other order."""
+
+import itertools
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Self
+
+import structlog
+from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from ingestd import __version__, config, reconcile
+from ingestd.catalog import Catalog
+from ingestd.conductor import Conductor
+from ingestd.model import Arrival, Fault, Patience, Sighting
+from ingestd.rollcall import RollCall
+from ingestd.rootcheck import Health, State
+from ingestd.scout import Scout
+from ingestd.serve import Server
+from ingestd.watch import KernelWatch
+from ingestd.workers import Pool
+
+log = structlog.get_logger()
+
+STOP_S = 6.0  #: how long work under way may take when we stop; systemd waits longer
+STUCK_S = 60.0  #: a scout that got nowhere for so long hangs on its share
+
+#: What a worker needs, imported once, before the first is made.
+PRELOAD = ("ingestd.tasks",)
+
+
+class Works:
+    """The part that `run` and `scan` share: catalog, workers, conductor, series."""
+
+    def __init__(
+        self,
+        settings: config.Config,
+        state: Path,
+        *,
+        done: Callable[[str, Sequence[str]], None],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        self.settings, self.state = settings, state
+        patience = Patience(
+            attempts=settings.retry.attempts,
+            first_s=settings.retry.first_s,
+            limit_s=settings.retry.limit_s,
+        )
+        self.catalog = Catalog(state, memory_bytes=settings.catalog.memory_bytes, patience=patience)
+        self.pool = Pool(
+            settings.workers.processes or os.cpu_count() or 1,
+            deadline_s=settings.workers.deadline_s,
+            memory_bytes=settings.workers.memory_bytes,
+            preload=PRELOAD,
+        )
+        self.series = reconcile.Series(self.catalog, self.pool, settings, state=state)
+        self.conductor = Conductor(
+            self.catalog,
+            self.pool,
+            settings,
+            state=state,
+            done=done,
+            touched=self.series.touched,
+            failed=failed,
+        )
+        self._seqs = itertools.count(1)
+        self.conductor.start()
+        self.series.remember()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Finish what is under way, within limits, and let the catalog go."""
+        self.conductor.stop(STOP_S)
+        self.pool.shutdown(cancel_futures=True)
+        self.catalog.close()
+
+    def offer(self, sighting: Sighting, attempts: int) -> bool:
+        """Give a settled file to the workers; wait while they have enough."""
+        return self.conductor.offer(Arrival.of(sighting, seq=next(self._seqs), attempts=attempts))
+
+    def refuse(self, faults: Sequence[Fault]) -> int:
+        """Put entries that are no files into the ledger; say how many it did not have yet."""
+        looks = [
+            Sighting(
+                root=fault.root,
+                path=fault.path,
+                size_bytes=fault.size_bytes,
+                mtime_ns=fault.mtime_ns,
+                seen_s=0.0,
+            )
+            for fault in faults
+        ]
+        fresh = {sighting.path for sighting, _ in self.catalog.unknown(looks)}
+        new = [fault for fault in faults if fault.path in fresh]
+        if new:
+            self.conductor.refuse(new, self._seqs)
+        return len(new)
+
+
+class Daemon:
+    """Everything `ingestd run` is: works, eyes, jobs and a socket."""
+
+    def __init__(self, settings: config.Config, state: Path) -> None:
+        self.settings, self.state = settings, state
+        self.started_s = time.monotonic()
+        self.failure: BaseException | None = None
+        self._stop = threading.Event()
+        self._parts = ExitStack()
+        self._scouts: dict[str, Scout] = {}
+        try:
+            self._build()
+        except BaseException:
+            self._parts.close()
+            raise
+
+    def _build(self) -> None:
+        settings, state = self.settings, self.state
+        self.works = self._parts.enter_context(
+            Works(settings, state, done=self._done, failed=self._fail)
+        )
+        kernel = KernelWatch(self._overflowed)
+        self._parts.callback(kernel.stop)
+        for root in settings.root:
+            roll = RollCall(
+                self.works.catalog, root.key, brake_percent=settings.sweep.gone_brake_percent
+            )
+            self._parts.callback(roll.close)
+            scout = Scout(
+                root,
+                settings,
+                ledger=self.works.catalog,
+                roll=roll,
+                kernel=kernel,
+                offer=self.works.offer,
+                refuse=self.works.refuse,
+                health=Health(root.key, self._health_changed),
+            )
+            self._scouts[scout.root] = scout
+        self._parts.callback(self._stop_scouts)
+        server = Server(self.works.catalog, self.status, settings.sql, state=state)
+        self._parts.callback(server.stop)
+        server.start()
+        self._jobs()
+        for scout in self._scouts.values():
+            scout.start()
+
+    def _jobs(self) -> None:
+        """Schedule what is done again and again; one thread, each job once at a time."""
+        scheduler = BackgroundScheduler(
+            timezone="UTC",
+            executors={"default": {"type": "threadpool", "max_workers": 2}},
+            job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
+        )
+        quiet_s = self.settings.series.quiet_s
+        scheduler.add_job(
+            self.works.series.tick, "interval", seconds=max(0.2, min(5.0, quiet_s / 4)), id="series"
+        )
+        scheduler.add_job(self._retry, "interval", seconds=5, id="retry")
+        scheduler.add_job(self._space, "interval", seconds=10, id="space")
+        scheduler.add_job(self.works.catalog.checkpoint, "interval", minutes=10, id="checkpoint")
+        scheduler.add_job(self._watch_scouts, "interval", seconds=10, id="scouts")
+        scheduler.add_listener(
+            lambda event: log.warning("job_late", job=event.job_id, code=event.code),
+            EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES,
+        )
+        scheduler.add_listener(
+            lambda event: log.error("job_failed", job=event.job_id, exc_info=event.exception),
+            EVENT_JOB_ERROR,
+        )
+        scheduler.start()
+        self._parts.callback(scheduler.shutdown, wait=False)
+
+    def run(self) -> int:
+        """Live until a signal; give the exit code."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stop.set())
+        log.info(
+            "started",
+            version=__version__,
+            state=str(self.state),
+            roots=[scout.root for scout in self._scouts.values()],
+        )
+        while not self._stop.wait(1.0):
+            pass
+        log.info("stopping")
+        self.close()
+        log.info("stopped", files=self.works.conductor.tally.files)
+        return 1 if self.failure else 0
+
+    def close(self) -> None:
+        """Take everything down, newest part first."""
+        self._parts.close()
+
+    def status(self) -> dict[str, Any]:
+        """Say how it goes, for `ingestd status`; small, and without patient data."""
+        works = self.works
+        tally = works.conductor.tally
+        return {
+            "version": __version__,
+            "pid": os.getpid(),
+            "uptime_s": round(time.monotonic() - self.started_s, 1),
+            "state": str(self.state),
+            "halted": works.conductor.halted and str(works.conductor.halted.reason),
+            "paused": works.conductor.paused,
+            "roots": [self._root_status(scout) for scout in self._scouts.values()],
+            "settling": sum(scout.waiting for scout in self._scouts.values()),
+            "waiting": works.conductor.waiting,
+            "open_series": works.series.open,
+            "worker_deaths": works.pool.deaths,
+            "since_start": {
+                "files": tally.files,
+                **{str(state): count for state, count in sorted(tally.states.items())},
+            },
+        }
+
+    def _root_status(self, scout: Scout) -> dict[str, Any]:
+        return {
+            "root": scout.root,
+            "health": scout.health.state,
+            "why": scout.health.why,
+            "watch": scout.means.how,
+            "watch_why": scout.means.why,
+            "settling": scout.waiting,
+            "swept_files": scout.swept_files,
+            "sweep_s": round(scout.sweep_s, 3),
+        }
+
+    def _done(self, root: str, paths: Sequence[str]) -> None:
+        scout = self._scouts.get(root)
+        if scout is not None:
+            scout.done(paths)
+
+    def _fail(self, error: BaseException) -> None:
+        """End the program: a part of it cannot go on, and a new start may."""
+        self.failure = error
+        self._stop.set()
+
+    def _overflowed(self) -> None:
+        log.warning("hints_lost", detail="the kernel's event queue overflowed; sweeping")
+        for scout in self._scouts.values():
+            scout.lost_hints()
+
+    def _health_changed(self, root: str, health: State, why: str) -> None:
+        level = log.info if health == "healthy" else log.warning
+        level(f"root_{health}", root=root, why=why)
+        self.works.catalog.tell(f"root_{health}", root=root, detail=why)
+
+    def _retry(self) -> None:
+        for root, paths in reconcile.due_retries(self.works.catalog).items():
+            scout = self._scouts.get(root)
+            if scout is not None:
+                scout.hint(paths)
+
+    def _space(self) -> None:
+        """Take no new work while the state folder's disk is nearly full."""
+        free = reconcile.free_bytes(self.state)
+        short = free < self.settings.space.min_free_bytes
+        if short != self.works.conductor.paused:
+            self.works.conductor.paused = short
+            level = log.warning if short else log.info
+            level("space_short" if short else "space_enough", free_bytes=free)
+            self.works.catalog.tell(
+                "disk_full" if short else "disk_free", detail=f"{free} bytes are free"
+            )
+
+    def _watch_scouts(self) -> None:
+        for scout in self._scouts.values():
+            if scout.silent_s > STUCK_S and scout.health.state != "unreachable":
+                log.warning("root_silent", root=scout.root, silent_s=round(scout.silent_s))
+
+    def _stop_scouts(self) -> None:
+        self.works.conductor.close_door()
+        for scout in self._scouts.values():
+            scout.stop()
+        until_s = time.monotonic() + 1.0
+        for scout in self._scouts.values():
+            scout.join(until_s - time.monotonic())

@@ -1,0 +1,126 @@
+"""Wiring. What a worker process does: read files and picture them, or stack a series.
+
+Functions of what comes in, so that a lost worker costs nothing but the time. Pictures go beside
+their final place and are moved by the catalog, which alone knows which file wins a UID.
+"""
+
+import errno
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+from pydicom.dataset import Dataset
+
+from ingestd import config, parse, tables, thumbnail, volume
+from ingestd.errors import IngestError, Reason
+from ingestd.files import staged
+from ingestd.model import Arrival, SeriesJob
+from ingestd.parse import Parsed, Problem
+from ingestd.tables import Batch
+
+Beat = Callable[[int], None]
+
+
+def unheard(_: int) -> None:
+    """Beat where nobody listens."""
+
+
+def ingest(
+    arrivals: Sequence[Arrival], *, state: Path, settings: config.Config, beat: Beat = unheard
+) -> Batch:
+    """Read some files, make their thumbnails, and give their rows.
+
+    raises  IngestError disk_full, when a thumbnail has no room; nothing else of its kind
+    """
+    rows: list[Parsed] = []
+    refused: list[tuple[Arrival, IngestError]] = []
+    pictures: dict[int, tuple[str | None, str | None]] = {}
+    for index, arrival in enumerate(arrivals):
+        beat(index)
+        try:
+            parsed = parse.read(
+                arrival,
+                max_file_bytes=settings.workers.max_file_bytes,
+                text_bytes=settings.catalog.text_bytes,
+            )
+        except IngestError as error:
+            refused.append((arrival, error))
+            continue
+        parsed, pictures[arrival.seq] = pictured(parsed, state, settings.thumbnail)
+        rows.append(parsed)
+    instance, tag, problem = parse.to_tables(rows, pictures)
+    return Batch(file=file_rows(rows, refused), instance=instance, tag=tag, problem=problem)
+
+
+def stack(
+    job: SeriesJob, *, state: Path, options: config.Volume, beat: Beat = unheard
+) -> tuple[pa.Table, pa.Table]:
+    """Build the volumes of a series; see `volume.build`."""
+    try:
+        return volume.build(job, state=state, options=options, beat=beat)
+    except OSError as error:
+        raise full_disk(error) from error
+
+
+def pictured(
+    parsed: Parsed, state: Path, options: config.Thumbnail
+) -> tuple[Parsed, tuple[str | None, str | None]]:
+    """Make the thumbnail of a file that was read; give up its pixels either way."""
+    if options.level == "off" or not parsed.instance["has_pixels"] or parsed.is_truncated:
+        return parsed.without_dataset(), (None, None)
+    made = thumbnail.render(dataset_of(parsed), options)
+    if isinstance(made, thumbnail.NoPicture):
+        problem = Problem(kind=str(made.reason), keyword="PixelData", raw=None, detail=made.detail)
+        return parsed.without_dataset(problem), (None, None)
+    uid = parsed.instance
+    relative = (
+        f"thumbnails/{uid['StudyInstanceUID']}/{uid['SeriesInstanceUID']}"
+        f"/{uid['SOPInstanceUID']}.{made.suffix}"
+    )
+    put_beside(state / relative, made.content, parsed.digest)
+    return parsed.without_dataset(), (relative, made.window_source)
+
+
+def dataset_of(parsed: Parsed) -> Dataset:
+    """Give the data set that was read with the file."""
+    assert parsed.dataset is not None, "the pixels were given up already"
+    return parsed.dataset
+
+
+def put_beside(final: Path, content: bytes, digest: str) -> None:
+    """Write a derived file beside its place; it can be made again, so no fsync."""
+    try:
+        final.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        staged(final, digest).write_bytes(content)
+    except OSError as error:
+        raise full_disk(error) from error
+
+
+def full_disk(error: OSError) -> Exception:
+    """Tell a full state folder from other trouble, which stays what it is."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return IngestError(Reason.DISK_FULL, "no space left in the state folder")
+    return error
+
+
+def file_rows(rows: Sequence[Parsed], refused: Sequence[tuple[Arrival, IngestError]]) -> pa.Table:
+    """Make the ledger's rows for files that were read and files that were not."""
+    arrivals = [row.arrival for row in rows] + [arrival for arrival, _ in refused]
+    errors = [None] * len(rows) + [error for _, error in refused]
+    columns = {
+        "seq": [arrival.seq for arrival in arrivals],
+        "root": [arrival.root for arrival in arrivals],
+        "path": [arrival.path for arrival in arrivals],
+        "size_bytes": [arrival.size_bytes for arrival in arrivals],
+        "mtime_ns": [arrival.mtime_ns for arrival in arrivals],
+        "reason": [error and str(error.reason) for error in errors],
+        "detail": [error and error.detail for error in errors],
+        "attempts": [
+            arrival.attempts + 1 if error else 0
+            for arrival, error in zip(arrivals, errors, strict=True)
+        ],
+        "digest": [row.digest for row in rows] + [None] * len(refused),
+        "SOPInstanceUID": [str(row.instance["SOPInstanceUID"]) for row in rows]
+        + [None] * len(refused),
+    }
+    return pa.table(columns, schema=tables.FILE)

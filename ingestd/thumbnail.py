@@ -1,0 +1,243 @@
+"""Edge: one frame becomes a small picture, or a word that says why not."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydicom import Dataset
+
+from ingestd import config
+from ingestd.dicom import grey, palette, pixels, windowing
+from ingestd.dicom.layout import Layout, layout
+from ingestd.dicom.windowing import Modality, Rescale, Voi, Window
+from ingestd.errors import IngestError, Reason
+
+#: What `window_source` can say: where the grey or colour of a picture comes from.
+WINDOW_SOURCES = {
+    "voi_lut": "VOILUTSequence of the header",
+    "window": "WindowCenter and WindowWidth of the header",
+    "percentile": "0.5 to 99.5 percent of the values, padding left out",
+    "full_range": "from the smallest to the largest value",
+    "binary": "one bit for each pixel: black and white",
+    "color": "true colours, as stored",
+    "palette": "colours through the palette of the header",
+    "given": "a window that was asked for",
+    "flat": "every pixel has the same value",
+}
+
+#: A picture whose greys, but for 1 % of the pixels, span less than this counts as flat.
+FLAT_GREYS = 8
+
+#: So many frames are tried for one that shows something; segmentations have many that do not.
+TRIED_FRAMES = 32
+
+_SUFFIX = {"jpeg": "jpg", "png": "png", "webp": "webp"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A picture, encoded."""
+
+    content: bytes
+    suffix: str  #: jpg, png or webp
+    window_source: str  #: one of WINDOW_SOURCES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoPicture:
+    """Why there is none."""
+
+    reason: Reason  #: no_pixels, unsupported_syntax or decoder_failed
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Frame:
+    """What a picture is made from."""
+
+    dataset: Dataset
+    at: Layout
+    index: int
+    values: NDArray[Any]  #: stored values
+    size: tuple[int, int]  #: width and height of the picture
+    window: tuple[float, float] | None  #: that was asked for
+
+
+def render(
+    dataset: Dataset,
+    options: config.Thumbnail,
+    *,
+    frame: int | None = None,
+    window: tuple[float, float] | None = None,
+) -> Picture | NoPicture:
+    """Make the thumbnail of an instance.
+
+    dataset  in memory, with its pixel data, and with its file meta when the file had one
+    frame    from 0; None for the middle one, or when that is of one colour the nearest that
+             is not
+    window   center and width in modality values instead of what the header says; grey only
+    return   at most `options.edge_px` long, never enlarged
+    """
+    try:
+        at = layout(dataset)
+        if frame is None:
+            index, values = _frame_to_show(dataset, at)
+        else:
+            index, values = frame, pixels.decode(dataset, frame, at).values
+        size = _size(at, _pixel_aspect(dataset, index), options.edge_px)
+        image, source = _shown(
+            _Frame(dataset=dataset, at=at, index=index, values=values, size=size, window=window)
+        )
+        return Picture(
+            content=_encoded(image, options),
+            suffix=_SUFFIX[options.format],
+            window_source=source,
+        )
+    except IngestError as error:
+        return NoPicture(reason=error.reason, detail=error.detail)
+
+
+def _frame_to_show(dataset: Dataset, at: Layout) -> tuple[int, NDArray[Any]]:
+    """Choose the middle frame; when that shows nothing, the nearest to it that does."""
+    middle = at.frames // 2
+    first = pixels.decode(dataset, middle, at).values
+    if at.frames == 1:
+        return middle, first
+    near = range(max(0, middle - TRIED_FRAMES), min(at.frames, middle + TRIED_FRAMES))
+    for index in sorted(near, key=lambda index: abs(index - middle))[:TRIED_FRAMES]:
+        values = first if index == middle else pixels.decode(dataset, index, at).values
+        if (values != values.flat[0]).any():
+            return index, values
+    return middle, first
+
+
+def _shown(frame: _Frame) -> tuple[Image.Image, str]:
+    """Give the scaled picture and its `window_source`."""
+    dataset, at, values = frame.dataset, frame.at, frame.values
+    if at.samples > 1:
+        return _scaled(_rgb(values, at), frame.size), "color"
+    if at.photometric == "PALETTE COLOR":
+        colours = palette.palette(dataset, big_endian=at.big_endian).look_up(values)
+        return _scaled(colours, frame.size), "palette"
+    inverted = grey.inverted(dataset, at.photometric)
+    if at.bits_allocated == 1 and frame.window is None:
+        white = values == (0 if inverted else 1)
+        return _scaled(np.where(white, np.uint8(255), np.uint8(0)), frame.size), "binary"
+    return _grey_picture(frame, grey.modality(dataset, frame.index), inverted=inverted)
+
+
+def _grey_picture(frame: _Frame, modality: Modality, *, inverted: bool) -> tuple[Image.Image, str]:
+    """Give the picture of the first VOI step that shows something."""
+
+    def picture(modality: Modality, voi: Voi) -> Image.Image:
+        shown = windowing.grey(frame.values, modality, voi)
+        return _scaled(np.invert(shown) if inverted else shown, frame.size)
+
+    tried = []
+    for source, voi in _steps(frame, modality):
+        image = picture(modality, voi)
+        if source == "given" or not _flat(image):
+            return image, source
+        tried.append((image, source))
+    for image, source in tried:  # Some pixels differ, only very few: the best that shows them.
+        low, high = image.getextrema()
+        if low != high:
+            return image, source
+    if tried:
+        return tried[0][0], "flat"
+    # All values are equal. Their place among the possible ones says how bright.
+    at = frame.at
+    return picture(Rescale(), windowing.possible_range(at.dtype, at.bits_stored)), "flat"
+
+
+def _steps(frame: _Frame, modality: Modality) -> Iterator[tuple[str, Voi]]:
+    """Yield what to try, best first; each next one is only computed when it is asked for."""
+    if frame.window is not None:
+        center, width = frame.window
+        function = "LINEAR" if width >= 1 else "LINEAR_EXACT"
+        yield "given", Window(center=center, width=width, function=function)
+    yield from grey.vois(frame.dataset, frame.index)
+    some = grey.without_padding(windowing.sampled(frame.values), frame.dataset)
+    if (found := windowing.percentile_window(some, modality)) is not None:
+        yield "percentile", found
+    every = grey.without_padding(frame.values, frame.dataset)
+    if (found := windowing.full_range(every, modality)) is not None:
+        yield "full_range", found
+
+
+def _flat(image: Image.Image) -> bool:
+    """Whether all greys but those of 1 % of the pixels lie within FLAT_GREYS."""
+    counts = np.cumsum(image.histogram())
+    low, high = np.searchsorted(counts, [counts[-1] * 0.005, counts[-1] * 0.995])
+    return bool(high - low < FLAT_GREYS)
+
+
+def _rgb(values: NDArray[Any], at: Layout) -> NDArray[np.uint8]:
+    """Bring RGB of any depth to 8 bits.
+
+    values  (rows, columns, 3), or 4 samples in the retired ARGB
+    """
+    if at.samples == 4 and at.photometric == "ARGB":
+        values = values[..., 1:]
+    if values.shape[-1] != 3 or at.photometric in {"HSV", "CMYK"}:
+        raise IngestError(
+            Reason.DECODER_FAILED, f"{at.photometric} with {at.samples} samples cannot be shown"
+        )
+    if values.dtype == np.uint8 and at.bits_stored == 8:
+        return values
+    top = (1 << at.bits_stored) - 1
+    shades: NDArray[np.uint8] = np.rint(np.clip(values, 0, top) * np.float64(255 / top)).astype(
+        "u1"
+    )
+    return shades
+
+
+def _pixel_aspect(dataset: Dataset, frame: int) -> float:
+    """Give the height of a pixel divided by its width; 1 when the header does not say.
+
+    spec  PS3.3 10.7.1.3 for spacings (row first), C.7.6.3.1.7 for PixelAspectRatio
+    """
+    measures = grey.functional_groups(dataset, frame, "PixelMeasuresSequence")
+    for place in (*measures, dataset):
+        for keyword in ("PixelSpacing", "ImagerPixelSpacing", "PixelAspectRatio"):
+            pair = grey.numbers(place, keyword)
+            if len(pair) == 2 and min(pair) > 0:
+                return pair[0] / pair[1]
+    return 1.0
+
+
+def _size(at: Layout, aspect: float, edge_px: int) -> tuple[int, int]:
+    """Give (width, height) in pixels: square pixels, at most `edge_px`, never enlarged."""
+    if not 0.1 <= aspect <= 10:  # A slip of units rather than a detector.
+        aspect = 1.0
+    width, height = at.columns * max(1.0, 1 / aspect), at.rows * max(1.0, aspect)
+    scale = min(1.0, edge_px / max(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _scaled(pixels_8: NDArray[np.uint8], size: tuple[int, int]) -> Image.Image:
+    """Scale a picture of 8 bits; by averaging whole blocks first, which is the fast part."""
+    image = Image.fromarray(np.ascontiguousarray(pixels_8))
+    factor = (max(1, image.width // size[0]), max(1, image.height // size[1]))
+    if factor != (1, 1):
+        image = image.reduce(factor)
+    return image if image.size == size else image.resize(size, Image.Resampling.HAMMING)
+
+
+def _encoded(image: Image.Image, options: config.Thumbnail) -> bytes:
+    """Encode a picture in the format that was configured."""
+    settings: dict[str, Any] = {
+        "jpeg": {"quality": options.quality},
+        "png": {"compress_level": 1},
+        "webp": {"quality": options.quality, "method": 1},
+    }[options.format]
+    out = io.BytesIO()
+    try:
+        image.save(out, options.format, **settings)
+    except (OSError, ValueError) as error:
+        raise IngestError(Reason.DECODER_FAILED, f"cannot be encoded: {error}") from error
+    return out.getvalue()

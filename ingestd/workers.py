@@ -1,0 +1,216 @@
+"""Edge: a pool of processes that may be killed; a file takes no more than itself down.
+
+An `Executor`, so that another one (Dask's, say) can take its place. What is submitted must be
+importable in another process and accept `beat`, which it calls with the index of each item that
+it takes up: the deadline counts from the last beat, and when the process dies, hangs or asks for
+too much memory, the `WorkerLost` that the future raises names the item in hand.
+"""
+
+import ctypes
+import os
+import queue
+import resource
+import signal
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any, ParamSpec, TypeVar
+
+import structlog
+
+from ingestd.errors import Reason
+
+log = structlog.get_logger()
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+PR_SET_PDEATHSIG = 1  # prctl(2)
+START_S = 60.0  #: a worker that has not said hello by then will not
+
+
+class WorkerLost(Exception):
+    """The process that had this work is gone, and why."""
+
+    def __init__(self, reason: Reason, detail: str, at: int | None) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason, self.detail = reason, detail
+        self.at = at  #: index of the item in hand; None when it had taken none up
+
+
+@dataclass(slots=True)
+class _Call:
+    future: Future[Any]
+    fn: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+@dataclass(slots=True)
+class _Worker:
+    process: BaseProcess
+    pipe: "Connection[Any, Any]"
+
+
+class Pool(Executor):
+    """So many processes, each kept by one thread that sends it work and buries it."""
+
+    def __init__(
+        self, processes: int, *, deadline_s: float, memory_bytes: int, preload: tuple[str, ...] = ()
+    ) -> None:
+        self.processes = processes
+        self.deaths = 0
+        self._deadline_s, self._memory_bytes = deadline_s, memory_bytes
+        self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        self._closing = threading.Event()
+        self._context = get_context("forkserver")
+        self._context.set_forkserver_preload(["__main__", *preload])
+        self._keepers = [
+            threading.Thread(target=self._keep, name=f"keeper-{number}", daemon=True)
+            for number in range(processes)
+        ]
+        for keeper in self._keepers:
+            keeper.start()
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Queue `fn(*args, **kwargs, beat=...)` for the next free process."""
+        if self._closing.is_set():
+            raise RuntimeError("the pool is closed")
+        future: Future[T] = Future()
+        self._calls.put(_Call(future, fn, args, kwargs))
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 -- the Executor's signature
+        """Let what is under way end, or with `cancel_futures` kill it; then end the processes."""
+        if cancel_futures:
+            self._closing.set()
+        for _ in self._keepers:
+            self._calls.put(None)
+        if wait:
+            for keeper in self._keepers:
+                keeper.join()
+        self._closing.set()
+
+    def _keep(self) -> None:
+        """Take one call after another; replace the process whenever it was lost."""
+        worker: _Worker | None = None
+        while (call := self._calls.get()) is not None:
+            if not call.future.set_running_or_notify_cancel():
+                continue
+            try:
+                worker = worker or self._start()
+                result = self._serve(worker, call)
+            except WorkerLost as lost:
+                self.deaths += 1
+                log.warning("worker_lost", reason=str(lost.reason), detail=lost.detail)
+                if worker is not None:
+                    bury(worker)
+                worker = None
+                call.future.set_exception(lost)
+            except Exception as error:  # noqa: BLE001 -- it belongs to whoever asked
+                call.future.set_exception(error)
+            else:
+                call.future.set_result(result)
+        if worker is not None:
+            worker.pipe.close()  # The worker ends when it reads the end of its pipe.
+            worker.process.join(1.0)
+            bury(worker)
+
+    def _start(self) -> _Worker:
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(
+            target=main, args=(theirs, self._memory_bytes), name="ingestd-worker", daemon=True
+        )
+        process.start()
+        theirs.close()
+        worker = _Worker(process, ours)
+        try:
+            if ours.poll(START_S):
+                ours.recv()
+                return worker
+        except (EOFError, OSError):
+            pass
+        bury(worker)
+        raise WorkerLost(Reason.WORKER_CRASHED, "the process did not come up", None)
+
+    def _serve(self, worker: _Worker, call: _Call) -> Any:
+        """Send one call, follow its beats, and give its result."""
+        at: int | None = None
+        try:
+            worker.pipe.send((call.fn, call.args, call.kwargs))
+            due_s = time.monotonic() + self._deadline_s
+            while True:
+                if self._closing.is_set():
+                    raise WorkerLost(Reason.WORKER_CRASHED, "stopped with the daemon", at)
+                left_s = due_s - time.monotonic()
+                if left_s <= 0:
+                    detail = f"no progress in {self._deadline_s:g} s"
+                    raise WorkerLost(Reason.WORKER_TIMEOUT, detail, at)
+                if not worker.pipe.poll(min(left_s, 0.5)):
+                    continue
+                kind, content = worker.pipe.recv()
+                if kind == "beat":
+                    at, due_s = content, time.monotonic() + self._deadline_s
+                elif kind == "memory":
+                    detail = f"more than {self._memory_bytes} bytes of memory"
+                    raise WorkerLost(Reason.WORKER_MEMORY, detail, at)
+                elif kind == "error":
+                    raise content
+                else:
+                    return content
+        except (EOFError, ConnectionError) as error:
+            worker.process.join(1.0)
+            detail = f"the process ended with {worker.process.exitcode}"
+            raise WorkerLost(Reason.WORKER_CRASHED, detail, at) from error
+
+
+def bury(worker: _Worker) -> None:
+    """Kill the process and collect it; one that hangs in the kernel is left to itself."""
+    worker.pipe.close()
+    if worker.process.is_alive():
+        worker.process.kill()
+    worker.process.join(1.0)
+    if worker.process.exitcode is not None:
+        worker.process.close()
+
+
+def main(pipe: "Connection[Any, Any]", memory_bytes: int) -> None:
+    """Live as a worker: take a call, answer it, until the pipe ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the daemon, which lets us finish.
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    silence()
+    limit_memory(memory_bytes)
+    pipe.send(("hello", os.getpid()))
+    while True:
+        try:
+            fn, args, kwargs = pipe.recv()
+        except (EOFError, ConnectionError):
+            return
+        try:
+            answer = ("done", fn(*args, **kwargs, beat=lambda at: pipe.send(("beat", at))))
+        except MemoryError:
+            answer = ("memory", None)
+        except Exception as error:  # noqa: BLE001 -- it goes back to whoever asked
+            answer = ("error", error)
+        pipe.send(answer)
+
+
+def silence() -> None:
+    """Keep what codecs print away from the log: it may hold header values."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+
+
+def limit_memory(memory_bytes: int) -> None:
+    """Let allocations beyond what the imports took already, plus `memory_bytes`, fail."""
+    with open("/proc/self/statm") as statm:
+        pages = int(statm.read().split()[0])
+    limit = pages * resource.getpagesize() + memory_bytes
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

@@ -1,0 +1,113 @@
+"""The daemon as a process: started, asked, stopped, killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import ingestd
+from ingestd.errors import StateError
+
+COMMAND = [sys.executable, "-m", "ingestd"]
+FAST = {
+    "INGESTD_SETTLE__QUIET_S": "0.3",
+    "INGESTD_SERIES__QUIET_S": "1.5",
+    "INGESTD_SPACE__MIN_FREE_BYTES": "0",
+}
+
+
+def wait_for(what: Callable[[], Any], *, within_s: float = 60.0) -> Any:
+    """Wait until `what()` is true, and give what it gave."""
+    until_s = time.monotonic() + within_s
+    while not (found := what()):
+        assert time.monotonic() < until_s, f"not within {within_s} s"
+        time.sleep(0.05)
+    return found
+
+
+class Running:
+    """A daemon on one drop folder and one state folder."""
+
+    def __init__(self, drop: Path, state: Path) -> None:
+        self.drop, self.state = drop, state
+        self.log = state.parent / "daemon.log"
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(
+                [*COMMAND, "run", "--root", str(drop), "--state", str(state)],
+                env=os.environ | FAST,
+                stderr=log,
+                stdout=log,
+            )
+        wait_for(self.answers)
+
+    def answers(self) -> bool:
+        """Whether it is up; fails when it has ended."""
+        assert self.process.poll() is None, self.log.read_text()
+        with suppress(StateError):
+            status = ingestd.open(self.state).status()
+            return status is not None and status["pid"] == self.process.pid
+        return False
+
+    def rows(self, query: str) -> list[dict[str, Any]]:
+        """Ask from this process."""
+        return ingestd.open(self.state).sql(query).to_pylist()
+
+    def one(self, query: str) -> Any:
+        """Ask for one value; None while there is no catalog yet."""
+        try:
+            return next(iter(self.rows(query)[0].values()))
+        except StateError:
+            return None
+
+    def kill(self) -> None:
+        """Take it away as a power cut would."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(10)
+
+    def stop(self) -> int:
+        """Ask it to end, as systemd does, and give the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(10)
+
+
+def scan(*folders: Path, state: Path) -> dict[str, Any]:
+    """Run `ingestd scan --json` as a process and give its summary."""
+    done = subprocess.run(
+        [*COMMAND, "scan", *map(str, folders), "--state", str(state), "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=170,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    return json.loads(done.stdout)
+
+
+#: Every table, without times, counts of attempts, and numbers given in the order of arrival.
+ORACLE = {
+    "file": "SELECT path, size_bytes, mtime_ns, state, reason, detail, digest, SOPInstanceUID"
+    " FROM file",
+    "instance": "SELECT * EXCLUDE (instance_id, root, ingested_utc) FROM instance",
+    "tag": "SELECT SOPInstanceUID, t.* EXCLUDE (instance_id)"
+    " FROM tag AS t JOIN instance USING (instance_id)",
+    "volume": "SELECT * EXCLUDE (built_utc, revision) FROM volume",
+    "volume_slice": "SELECT * FROM volume_slice",
+    "series_state": "SELECT SeriesInstanceUID, state, evidence, expected, found, missing"
+    " FROM series_state",
+    "problem": "SELECT SOPInstanceUID, path, kind, keyword, raw, detail FROM problem",
+}
+
+
+def oracle(state: Path) -> dict[str, list[str]]:
+    """Write out a catalog so that two of them can be compared."""
+    client = ingestd.open(state)
+    return {
+        table: sorted(map(repr, client.sql(query).to_pylist())) for table, query in ORACLE.items()
+    }

@@ -1,0 +1,27 @@
+"""What workers are asked to do in tests: work, die, hang, eat memory, fail."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+
+
+def add(numbers: Sequence[int], *, beat: Callable[[int], None]) -> int:
+    for index, _ in enumerate(numbers):
+        beat(index)
+    return sum(numbers)
+
+
+def act(deeds: Sequence[str], *, beat: Callable[[int], None]) -> int:
+    for index, deed in enumerate(deeds):
+        beat(index)
+        match deed:
+            case "die":
+                os.kill(os.getpid(), signal.SIGSEGV)
+            case "hang":
+                time.sleep(600)
+            case "eat":
+                bytearray(4 << 30)
+            case "fail":
+                raise ValueError("on purpose")
+    return os.getpid()

@@ -1,0 +1,33 @@
+"""Fixtures of the tests that run the daemon as a process."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from daemons import Running
+
+from ingestd import phantom
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[[], Running]]:
+    """Start daemons on `drop` and `state` below tmp_path; end what is left of them."""
+    started: list[Running] = []
+    (tmp_path / "drop").mkdir()
+
+    def begin() -> Running:
+        started.append(Running(tmp_path / "drop", tmp_path / "state"))
+        return started[-1]
+
+    yield begin
+    for daemon in started:
+        if daemon.process.poll() is None:
+            daemon.kill()
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with studies of many kinds, good files and bad ones."""
+    folder = tmp_path_factory.mktemp("study")
+    phantom.write(folder)
+    return folder

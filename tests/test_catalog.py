@@ -1,0 +1,366 @@
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from conftest import PATIENCE
+
+from ingestd import tables
+from ingestd.catalog import Catalog, migrations
+from ingestd.dicom.keywords import KEPT
+from ingestd.errors import Reason, StateError
+from ingestd.model import Sighting
+from ingestd.tables import Batch
+
+NOW = datetime(2026, 1, 2, 3, 4, 5)  # noqa: DTZ001 -- the catalog's times have no zone
+ROOT = "/drop"
+
+
+def file(
+    path: str,
+    uid: str | None = "1.1",
+    digest: str | None = "aa" * 16,
+    *,
+    series: str = "1.2",
+    reason: Reason | None = None,
+    attempts: int = 0,
+    mtime_ns: int = 1,
+) -> dict[str, object]:
+    """One file as a worker gives it."""
+    return {
+        "root": ROOT,
+        "path": path,
+        "size_bytes": 10,
+        "mtime_ns": mtime_ns,
+        "reason": reason and str(reason),
+        "attempts": attempts,
+        "digest": None if reason else digest,
+        "SOPInstanceUID": None if reason else uid,
+        "series": series,
+    }
+
+
+def batch(*files: dict[str, object]) -> Batch:
+    """Files as one batch; each instance with one tag."""
+    ledger = [dict(row, seq=seq) for seq, row in enumerate(files)]
+    parsed = [row for row in ledger if row["reason"] is None]
+    return Batch(
+        file=pa.Table.from_pylist(ledger, schema=tables.FILE),
+        instance=pa.Table.from_pylist(
+            [
+                dict(row, StudyInstanceUID="1", SeriesInstanceUID=row["series"], has_pixels=False)
+                for row in parsed
+            ],
+            schema=tables.INSTANCE,
+        ),
+        tag=pa.Table.from_pylist(
+            [
+                {"seq": row["seq"], "path": "00080018", "tag": "00080018", "value": row["digest"]}
+                for row in parsed
+            ],
+            schema=tables.TAG,
+        ),
+        problem=tables.PROBLEM.empty_table(),
+    )
+
+
+def states(catalog: Catalog) -> dict[str, str]:
+    return dict(catalog.rows("SELECT path, state FROM file ORDER BY path"))
+
+
+A, B = "aa" * 16, "bb" * 16
+
+
+@pytest.mark.parametrize(
+    ("batches", "expected", "digests"),
+    [
+        pytest.param([[file("a")]], {"a": "cataloged"}, [A], id="a new file"),
+        pytest.param(
+            [[file("a")], [file("a")]], {"a": "cataloged"}, [A], id="the same batch twice"
+        ),
+        pytest.param(
+            [[file("a"), file("b")]],
+            {"a": "cataloged", "b": "duplicate"},
+            [A],
+            id="two copies in one batch",
+        ),
+        pytest.param(
+            [[file("a")], [file("b")]],
+            {"a": "cataloged", "b": "duplicate"},
+            [A],
+            id="a copy that comes later",
+        ),
+        pytest.param(
+            [[file("a"), file("b", digest=B)]],
+            {"a": "cataloged", "b": "conflict"},
+            [A],
+            id="one UID with other bytes in one batch: the first stays",
+        ),
+        pytest.param(
+            [[file("a")], [file("b", digest=B)]],
+            {"a": "cataloged", "b": "conflict"},
+            [A],
+            id="one UID with other bytes later: the first stays",
+        ),
+        pytest.param(
+            [[file("a")], [file("a", digest=B)]],
+            {"a": "cataloged"},
+            [B],
+            id="a file rewritten in place takes its own place",
+        ),
+        pytest.param(
+            [[file("a", reason=Reason.NOT_DICOM, attempts=1)]],
+            {"a": "refused"},
+            [],
+            id="a refused file has a row and no instance",
+        ),
+        pytest.param(
+            [[file("a", reason=Reason.TRANSIENT_IO, attempts=1)], [file("a")]],
+            {"a": "cataloged"},
+            [A],
+            id="a file that could be read at the second try",
+        ),
+        pytest.param(
+            [[file("a", reason=Reason.TRANSIENT_IO, attempts=PATIENCE.attempts)]],
+            {"a": "refused"},
+            [],
+            id="a file that could not be read often enough",
+        ),
+    ],
+)
+def test_what_becomes_of_files(
+    catalog: Catalog,
+    batches: list[list[dict[str, object]]],
+    expected: dict[str, str],
+    digests: list[str],
+) -> None:
+    for rows in batches:
+        catalog.write(batch(*rows), now=NOW)
+
+    assert states(catalog) == expected
+    assert catalog.rows("SELECT digest FROM instance") == [(digest,) for digest in digests]
+    assert catalog.rows("SELECT value FROM tag") == [(digest,) for digest in digests]
+
+
+def test_a_file_rewritten_in_place_bumps_its_revision_and_keeps_its_number(
+    catalog: Catalog,
+) -> None:
+    catalog.write(batch(file("a")), now=NOW)
+    before = catalog.rows("SELECT instance_id, revision FROM instance")
+    catalog.write(batch(file("a", digest=B)), now=NOW)
+    assert catalog.rows("SELECT instance_id, revision FROM instance") == [(before[0][0], 2)]
+
+
+def test_a_file_that_moved_is_one_instance_at_its_new_place(catalog: Catalog) -> None:
+    catalog.write(batch(file("old")), now=NOW)
+    with catalog.transaction() as db:
+        db.execute("UPDATE file SET state = 'gone'")
+    catalog.write(batch(file("new")), now=NOW)
+    assert catalog.rows("SELECT path, revision FROM instance") == [("new", 1)]
+    assert states(catalog) == {"new": "cataloged", "old": "gone"}
+
+
+def test_a_conflict_is_an_event_once_however_often_it_is_read(catalog: Catalog) -> None:
+    catalog.write(batch(file("a"), file("b", digest=B)), now=NOW)
+    catalog.write(batch(file("b", digest=B)), now=NOW)
+    assert catalog.rows("SELECT kind, detail FROM event") == [("file_conflict", "b")]
+
+
+def test_tries_come_later_and_later_up_to_a_limit(catalog: Catalog) -> None:
+    waits = []
+    for attempts in (1, 2):
+        catalog.write(batch(file("a", reason=Reason.TRANSIENT_IO, attempts=attempts)), now=NOW)
+        waits.append(catalog.rows("SELECT not_before_utc FROM file")[0][0] - NOW)
+    assert waits == [timedelta(seconds=5), timedelta(seconds=10)]
+
+
+def test_a_new_instance_reopens_a_series_that_was_judged(catalog: Catalog) -> None:
+    catalog.write(batch(file("a", "1.1")), now=NOW)
+    with catalog.transaction() as db:
+        db.execute("UPDATE series_state SET state = 'complete'")
+    catalog.write(batch(file("b", "1.3")), now=NOW)
+    assert catalog.rows("SELECT state, revision FROM series_state") == [("receiving", 2)]
+    assert catalog.rows("SELECT kind, detail FROM event") == [
+        ("series_reopened", "1 new after it was complete")
+    ]
+
+
+def test_a_copy_of_a_known_file_does_not_reopen_its_series(catalog: Catalog) -> None:
+    catalog.write(batch(file("a")), now=NOW)
+    with catalog.transaction() as db:
+        db.execute("UPDATE series_state SET state = 'complete'")
+    catalog.write(batch(file("b")), now=NOW)
+    assert catalog.rows("SELECT state FROM series_state") == [("complete",)]
+
+
+def seen(path: str, *, size_bytes: int = 10, mtime_ns: int = 1) -> Sighting:
+    return Sighting(root=ROOT, path=path, size_bytes=size_bytes, mtime_ns=mtime_ns, seen_s=0.0)
+
+
+@pytest.mark.parametrize(
+    ("look", "prepare", "expected"),
+    [
+        pytest.param(seen("new"), "SELECT 1", [0], id="a new file must be read"),
+        pytest.param(seen("a"), "SELECT 1", [], id="a known file need not"),
+        pytest.param(seen("a", size_bytes=11), "SELECT 1", [0], id="a file that grew must"),
+        pytest.param(seen("a", mtime_ns=2), "SELECT 1", [0], id="a file that was rewritten must"),
+        pytest.param(
+            seen("a"), "UPDATE file SET state = 'gone'", [0], id="a file that is back must"
+        ),
+        pytest.param(
+            seen("a"),
+            "UPDATE file SET state = 'retry', reason = 'transient_io', attempts = 2,"
+            " not_before_utc = TIMESTAMP '2026-01-02 03:04:05'",
+            [2],
+            id="a file whose next try is due must, with its attempts",
+        ),
+        pytest.param(
+            seen("a"),
+            "UPDATE file SET state = 'retry', reason = 'transient_io', attempts = 2,"
+            " not_before_utc = TIMESTAMP '2026-01-02 03:04:06'",
+            [],
+            id="a file whose next try is not due need not",
+        ),
+        pytest.param(
+            seen("a", mtime_ns=2),
+            "UPDATE file SET state = 'retry', reason = 'transient_io', attempts = 2,"
+            " not_before_utc = TIMESTAMP '2027-01-01'",
+            [0],
+            id="a file that changed meanwhile starts again",
+        ),
+    ],
+)
+def test_unknown(catalog: Catalog, look: Sighting, prepare: str, expected: list[int]) -> None:
+    catalog.write(batch(file("a")), now=NOW)
+    with catalog.transaction() as db:
+        db.execute(prepare)
+    assert [attempts for _, attempts in catalog.unknown([look], now=NOW)] == expected
+
+
+def test_a_batch_that_fails_half_way_leaves_nothing(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(catalog, "_publish_thumbnails", fail)
+    with pytest.raises(OSError, match="No space left"):
+        catalog.write(batch(file("a")), now=NOW)
+    counts = [catalog.rows(f"SELECT count(*) FROM {table}")[0][0] for table in TABLES]
+    assert counts == [0] * len(TABLES)
+
+
+TABLES = ("file", "instance", "tag", "volume", "volume_slice", "series_state", "problem", "event")
+
+
+def columns(catalog: Catalog, table: str) -> dict[str, str]:
+    return dict(
+        catalog.rows(
+            "SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = ?", table
+        )
+    )
+
+
+def test_every_kept_keyword_is_a_column_of_that_type(catalog: Catalog) -> None:
+    ours = {"instance_id", "root", "path", "digest", "size_bytes", "frames", "has_pixels"}
+    ours |= {"thumbnail_path", "window_source", "revision", "ingested_utc"}
+    found = columns(catalog, "instance")
+    assert {kept.keyword: kept.sql_type for kept in KEPT} == {
+        name: kind for name, kind in found.items() if name not in ours
+    }
+
+
+@pytest.mark.parametrize(
+    ("table", "schema", "catalogs_own"),
+    [
+        ("instance", tables.INSTANCE, {"instance_id", "revision", "ingested_utc"}),
+        ("tag", tables.TAG, {"instance_id"}),
+        ("problem", tables.PROBLEM, {"at_utc"}),
+        ("volume", tables.VOLUME, {"built_utc"}),
+        ("volume_slice", tables.VOLUME_SLICE, set()),
+    ],
+)
+def test_what_workers_hand_over_is_what_the_table_holds(
+    catalog: Catalog, table: str, schema: pa.Schema, catalogs_own: set[str]
+) -> None:
+    handed = {
+        field.name: sql
+        for field in schema
+        if field.name != "seq"
+        for sql, arrow in tables.ARROW_TYPES.items()
+        if arrow == field.type
+    }
+    found = columns(catalog, table)
+    assert handed == {name: kind for name, kind in found.items() if name not in catalogs_own}
+
+
+def test_every_table_and_column_has_a_comment(catalog: Catalog) -> None:
+    silent = catalog.rows(
+        "SELECT table_name, column_name FROM duckdb_columns() WHERE comment IS NULL"
+        " AND table_name IN (SELECT table_name FROM duckdb_tables() WHERE NOT internal)"
+        " AND NOT internal"
+    )
+    assert silent == []
+
+
+def test_a_catalog_newer_than_the_program_is_refused(tmp_path: Path) -> None:
+    state = tmp_path / "newer"
+    with Catalog(state, memory_bytes=1 << 28, patience=PATIENCE) as made:
+        newer = len(migrations()) + 1
+        with made.transaction() as db:
+            db.execute("INSERT INTO migration VALUES (?, 'later', ?)", [newer, NOW])
+    with pytest.raises(StateError, match=f"at migration {newer}"):
+        Catalog(state, memory_bytes=1 << 28, patience=PATIENCE)
+
+
+def test_a_damaged_catalog_is_refused_and_not_touched(tmp_path: Path) -> None:
+    (tmp_path / "catalog.duckdb").write_bytes(b"not a database" * 1000)
+    with pytest.raises(StateError, match="Nothing was changed"):
+        Catalog(tmp_path, memory_bytes=1 << 28, patience=PATIENCE)
+    assert (tmp_path / "catalog.duckdb").read_bytes() == b"not a database" * 1000
+
+
+def test_the_owner_of_a_state_folder_is_named_to_the_second(
+    catalog: Catalog, tmp_path: Path
+) -> None:
+    with pytest.raises(StateError, match="owns this state folder"):
+        Catalog(tmp_path / "state", memory_bytes=1 << 28, patience=PATIENCE)
+    assert catalog.rows("SELECT 1") == [(1,)]
+
+
+def test_a_reader_sees_whole_transactions_only(catalog: Catalog) -> None:
+    with catalog.transaction() as db:
+        db.execute("INSERT INTO event VALUES (?, 'x', NULL, NULL, NULL)", [NOW])
+        inside = catalog.rows("SELECT count(*) FROM event")
+    assert (inside, catalog.rows("SELECT count(*) FROM event")) == ([(0,)], [(1,)])
+
+
+def picture(catalog: Catalog, name: str, digest: str) -> Callable[[], bytes]:
+    """Put a thumbnail beside its place, as a worker does."""
+    from ingestd.files import staged  # noqa: PLC0415
+
+    final = catalog.state / "thumbnails" / name
+    final.parent.mkdir(exist_ok=True)
+    staged(final, digest).write_bytes(digest.encode())
+    return final.read_bytes
+
+
+def pictured(rows: Batch, name: str) -> Batch:
+    table = rows.instance
+    column = pa.array([f"thumbnails/{name}"] * table.num_rows, pa.string())
+    at = table.column_names.index("thumbnail_path")
+    return Batch(
+        file=rows.file,
+        instance=table.set_column(at, "thumbnail_path", column),
+        tag=rows.tag,
+        problem=rows.problem,
+    )
+
+
+def test_the_thumbnail_of_a_conflicting_file_never_takes_the_name(catalog: Catalog) -> None:
+    first, second = picture(catalog, "x.jpg", A), picture(catalog, "x.jpg", B)
+    catalog.write(pictured(batch(file("a")), "x.jpg"), now=NOW)
+    catalog.write(pictured(batch(file("b", digest=B)), "x.jpg"), now=NOW)
+    assert (first(), second()) == (A.encode(), A.encode())
+    assert [path.name for path in (catalog.state / "thumbnails").iterdir()] == ["x.jpg"]

@@ -1,0 +1,181 @@
+"""The commands as a person types them."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from daemons import COMMAND, scan
+
+from ingestd import phantom
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The state folder of a scan of the demo's studies."""
+    place = tmp_path_factory.mktemp("cli")
+    phantom.write(place / "drop")
+    scan(place / "drop", state=place / "state")
+    return place / "state"
+
+
+@pytest.fixture
+def command(state: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run a command on that state folder."""
+
+    def run(*words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*COMMAND, *words, "--state", str(state)],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    return run
+
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        pytest.param(
+            ["--format", "csv"], '"a","b"\n1,"x\\y"\n', id="csv joins lists as DICOM does"
+        ),
+        pytest.param(["--format", "json"], '[{"a": 1, "b": ["x", "y"]}]\n', id="json keeps them"),
+        pytest.param([], "a  b\n─  ──────────\n1  ['x', 'y']\n", id="table"),
+    ],
+)
+def test_sql_formats(command: Command, words: list[str], expected: str) -> None:
+    assert command("sql", "SELECT 1 AS a, ['x', 'y'] AS b", *words).stdout == expected
+
+
+def test_sql_reads_standard_input(command: Command) -> None:
+    assert command("sql", "-", "--format", "csv", stdin="SELECT 7 AS n").stdout == '"n"\n7\n'
+
+
+def test_sql_writes_parquet_to_a_file(command: Command, tmp_path: Path) -> None:
+    import pyarrow.parquet  # noqa: PLC0415
+
+    target = tmp_path / "x.parquet"
+    assert command("sql", "SELECT 7 AS n", "--format", "parquet", "-o", str(target)).returncode == 0
+    assert pyarrow.parquet.read_table(target).to_pylist() == [{"n": 7}]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        pytest.param(["sql", "SELEC"], 1, "syntax error", id="sql that is wrong"),
+        pytest.param(["sql", "SELECT 1", "--format", "xml"], 2, "known are table", id="a format"),
+        pytest.param(
+            ["sql", "FROM file", "--format", "parquet"], 2, "-o FILE", id="parquet to nowhere"
+        ),
+        pytest.param(["show", "1.2.3"], 1, "knows no instance", id="a UID that is not there"),
+        pytest.param(["show", "/nothing/here"], 1, "does not know this file", id="a path"),
+        pytest.param(["scan", "/nothing/here"], 2, "is not there", id="a folder that is not there"),
+        pytest.param(["scan", __file__], 2, "name its folder", id="a file"),
+        pytest.param(["run"], 2, "--root", id="no root"),
+        pytest.param(["run", "--config", "/nothing"], 2, "cannot be read", id="no config"),
+    ],
+)
+def test_what_is_wrong_is_said_with_what_to_do(
+    command: Command, words: list[str], code: int, says: str
+) -> None:
+    done = command(*words)
+    assert done.returncode == code
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_status_counts_what_is_there(command: Command) -> None:
+    found = json.loads(command("status", "--json").stdout)
+    assert found["daemon"] is None
+    assert found["catalog"]["files"] == {"cataloged": 124, "duplicate": 1, "refused": 2}
+    assert found["catalog"]["refused"] == {"not_dicom": 1, "truncated": 1}
+    assert "124 cataloged, 1 duplicate, 2 refused" in command("status").stdout
+
+
+def test_show_gives_every_element_of_a_file(command: Command, state: Path) -> None:
+    file = state.parent / "drop" / "ct-abdomen" / "IM0017.dcm"
+    lines = command("show", str(file)).stdout.splitlines()
+    found = json.loads(command("show", str(file), "--json").stdout)
+    assert len(lines) == len(found["elements"]) > 100
+    assert any(line.startswith("00100020 PatientID") for line in lines)
+
+
+def test_show_of_a_series_names_its_volume(command: Command) -> None:
+    uid = command(
+        "sql",
+        "SELECT SeriesInstanceUID FROM volume WHERE path IS NOT NULL LIMIT 1",
+        "--format",
+        "csv",
+    ).stdout.splitlines()[1]
+    found = json.loads(command("show", uid.strip('"'), "--json").stdout)
+    assert found["kind"] == "series"
+    assert found["volumes"][0]["path"].endswith(".nii.gz")
+
+
+def test_show_of_a_refused_file_says_why(command: Command, state: Path) -> None:
+    done = command("show", str(state.parent / "drop" / "READ ME.txt"))
+    assert (done.returncode, "refused: not_dicom" in done.stderr) == (1, True)
+
+
+def test_check_prints_a_config_in_full() -> None:
+    done = subprocess.run(
+        [*COMMAND, "check", "--root", "/nothing"], capture_output=True, text=True, check=True
+    )
+    assert 'path = "/nothing"' in done.stdout
+    assert "is not there yet" in done.stderr
+
+
+def test_version() -> None:
+    done = subprocess.run([*COMMAND, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("ingestd 0.")
+
+
+def test_scan_json_is_one_object_and_nothing_else(tmp_path: Path, state: Path) -> None:
+    summary = scan(state.parent / "drop", state=tmp_path / "state")
+    assert set(summary) == {
+        "files",
+        "unchanged",
+        "cataloged",
+        "duplicate",
+        "conflict",
+        "refused",
+        "retry",
+        "instances",
+        "series",
+        "volumes",
+        "thumbnails",
+        "problems",
+        "seconds",
+    }
+    assert summary["refused"] == {"not_dicom": 1, "truncated": 1}
+
+
+def test_hostile_header_values_do_not_reach_the_terminal(tmp_path: Path) -> None:
+    import pydicom  # noqa: PLC0415
+    from pydicom.data import get_testdata_file  # noqa: PLC0415
+
+    dataset = pydicom.dcmread(str(get_testdata_file("CT_small.dcm", download=False)))
+    dataset.SeriesDescription = "\x1b[31mred\x07"
+    (tmp_path / "drop").mkdir()
+    dataset.save_as(tmp_path / "drop" / "x.dcm")
+    scan(tmp_path / "drop", state=tmp_path / "state")
+    for words in (
+        ["sql", "SELECT SeriesDescription FROM instance"],
+        ["show", dataset.SOPInstanceUID],
+    ):
+        done = subprocess.run(
+            [*COMMAND, *words, "--state", str(tmp_path / "state")],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert "red" in done.stdout
+        assert "\x1b" not in done.stdout
+        assert "\x07" not in done.stdout

@@ -1,0 +1,478 @@
+import io
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pydicom
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
+from pydicom import Dataset, uid
+from pydicom.data import get_testdata_file
+from pydicom.dataset import FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.errors import InvalidDicomError
+from pydicom.pixels.processing import apply_color_lut
+
+from ingestd import config, thumbnail
+from ingestd.dicom import pixels, windowing
+from ingestd.dicom.palette import expanded, palette
+from ingestd.errors import IngestError, Reason
+from ingestd.thumbnail import WINDOW_SOURCES, NoPicture, Picture, render
+
+OPTIONS = config.Thumbnail(format="png")
+WEDGE = np.tile(np.arange(64, dtype=np.int16) * 16, (48, 1))  # From 0 on the left to 1008.
+
+
+def wheel(name: str) -> Dataset:
+    """One of the real files that pydicom brings."""
+    path = get_testdata_file(name, download=False)
+    assert path, f"pydicom brings no {name}"
+    return pydicom.dcmread(str(path))
+
+
+def picture_of(values: NDArray[Any], **header: Any) -> Dataset:
+    """A native image with these values; frames first when there are any."""
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
+    bits = 8 * values.dtype.itemsize
+    plain = {
+        "SamplesPerPixel": 1,
+        "PhotometricInterpretation": "MONOCHROME2",
+        "NumberOfFrames": 1,
+        "BitsAllocated": bits,
+        "PixelRepresentation": int(values.dtype.kind == "i"),
+    } | header
+    frames = values[np.newaxis] if plain["NumberOfFrames"] == 1 else values
+    plain.setdefault("BitsStored", plain["BitsAllocated"])
+    dataset.Rows, dataset.Columns = frames.shape[1:3]
+    for keyword, value in plain.items():
+        setattr(dataset, keyword, value)
+    dataset.add_new("PixelData", "OB" if bits == 8 else "OW", values.tobytes())
+    return dataset
+
+
+def item(**elements: Any) -> Dataset:
+    dataset = Dataset()
+    for keyword, value in elements.items():
+        setattr(dataset, keyword, value)
+    return dataset
+
+
+def shown(
+    dataset: Dataset, options: config.Thumbnail = OPTIONS, **more: Any
+) -> tuple[NDArray[Any], str]:
+    """Render and look."""
+    made = render(dataset, options, **more)
+    assert isinstance(made, Picture), made
+    assert made.window_source in WINDOW_SOURCES
+    return np.asarray(Image.open(io.BytesIO(made.content))), made.window_source
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        pytest.param({"WindowCenter": 500, "WindowWidth": 400}, "window", id="a good window"),
+        pytest.param({}, "percentile", id="no window"),
+        pytest.param(
+            {"WindowCenter": [-3000, 500], "WindowWidth": [10, 400]}, "window", id="the second"
+        ),
+        pytest.param(
+            {"WindowCenter": -3000, "WindowWidth": 10}, "percentile", id="all would be white"
+        ),
+        pytest.param(
+            {"WindowCenter": 30_000, "WindowWidth": 10}, "percentile", id="all would be black"
+        ),
+        pytest.param(
+            {"WindowCenter": 500, "WindowWidth": 99_999}, "percentile", id="all would be grey"
+        ),
+        pytest.param({"WindowCenter": 500, "WindowWidth": 0}, "percentile", id="width of zero"),
+        pytest.param({"WindowCenter": 500, "WindowWidth": ""}, "percentile", id="no width"),
+        pytest.param(
+            {"WindowCenter": 500, "WindowWidth": 400, "VOILUTFunction": "SIGMOID"},
+            "window",
+            id="sigmoid",
+        ),
+        pytest.param({"PixelPaddingValue": 0, "RescaleSlope": 0}, "percentile", id="slope of zero"),
+    ],
+)
+def test_the_first_step_that_shows_something_wins(header: dict[str, Any], expected: str) -> None:
+    seen, source = shown(picture_of(WEDGE, **header))
+    assert seen[0, 0] < 30
+    assert seen[0, -1] > 225
+    assert source == expected
+
+
+def test_a_table_of_the_header_comes_before_its_window() -> None:
+    table = item()
+    table.add_new("LUTDescriptor", "SS", [1024, 0, 8])
+    table.add_new("LUTData", "US", np.linspace(255, 0, 1024).astype(int).tolist())
+    dataset = picture_of(WEDGE, VOILUTSequence=[table], WindowCenter=500, WindowWidth=400)
+    seen, source = shown(dataset)
+    assert (seen[0, 0], source) == (255, "voi_lut")
+
+
+def test_the_modality_step_comes_before_the_window() -> None:
+    dataset = picture_of(WEDGE, RescaleSlope=2, RescaleIntercept=-1000)
+    dataset.WindowCenter, dataset.WindowWidth, dataset.VOILUTFunction = 0, 4, "LINEAR_EXACT"
+    seen, _ = shown(dataset)
+    assert seen[0].tolist() == [0] * 32 + [255] * 32  # 31 * 16 * 2 - 1000 = -8; 32 gives 24.
+
+
+def test_a_window_that_was_asked_for_is_used_even_when_it_shows_nothing() -> None:
+    seen, source = shown(picture_of(WEDGE, WindowCenter=500, WindowWidth=900), window=(5000, 100))
+    assert (seen.max(), source) == (0, "given")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [{"PhotometricInterpretation": "MONOCHROME1"}, {"PresentationLUTShape": "INVERSE"}],
+    ids=str,
+)
+def test_where_the_smallest_value_is_white_it_is_white(header: dict[str, str]) -> None:
+    seen, _ = shown(picture_of(WEDGE, **header))
+    assert (seen[0, 0], seen[0, -1]) == (255, 0)
+
+
+def test_padding_does_not_darken_the_picture() -> None:
+    values = WEDGE + 2000
+    values[:24] = -30_000
+    dataset = picture_of(values)
+    dataset.add_new("PixelPaddingValue", "SS", -30_000)
+    seen, source = shown(dataset)
+    assert source == "percentile"
+    assert seen[-1, 0] < 10
+    assert seen[-1, -1] > 245
+
+
+def test_a_single_bright_spot_is_seen() -> None:
+    values = np.zeros((400, 400), np.uint16)
+    values[200, 200] = 50
+    seen, source = shown(picture_of(values))
+    assert (seen.max() > 50, source) == (True, "full_range")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [pytest.param(0, 0, id="black stays black"), pytest.param(65_535, 255, id="white is white")],
+)
+def test_a_flat_frame_is_flat_and_said_to_be(value: int, expected: int) -> None:
+    seen, source = shown(picture_of(np.full((9, 9), value, np.uint16)))
+    assert (set(seen.flat), source) == ({expected}, "flat")
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_floats_with_holes(dtype: str) -> None:
+    values = (WEDGE * 1e-9).astype(dtype)
+    values[0] = np.nan
+    values[1] = np.inf
+    dataset = picture_of(values)
+    dataset.add_new({"f4": "FloatPixelData", "f8": "DoubleFloatPixelData"}[dtype], "OF", b"")
+    dataset[{"f4": "FloatPixelData", "f8": "DoubleFloatPixelData"}[dtype]].value = values.tobytes()
+    del dataset.PixelData
+    seen, source = shown(dataset)
+    assert source == "percentile"
+    assert set(seen[0]) == {0}
+    assert seen[-1, 0] < 10
+    assert seen[-1, -1] > 245
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u4", "i4"])
+def test_every_width_of_integer_shows_its_wedge(dtype: str) -> None:
+    kind = np.iinfo(dtype)
+    row = np.linspace(kind.min, kind.max, 64).astype(dtype)
+    seen, _ = shown(picture_of(np.tile(row, (8, 1))))
+    assert seen[0, 0] < 10
+    assert seen[0, -1] > 245
+
+
+@pytest.mark.parametrize(
+    ("shape", "header", "expected"),
+    [
+        pytest.param((512, 512), {}, (256, 256), id="halved"),
+        pytest.param((100, 60), {}, (60, 100), id="never enlarged"),
+        pytest.param((1000, 30), {}, (8, 256), id="the longest edge counts"),
+        pytest.param((3000, 1), {}, (1, 256), id="at least one pixel"),
+        pytest.param((100, 100), {"PixelSpacing": [2, 1]}, (100, 200), id="tall pixels"),
+        pytest.param((100, 100), {"PixelAspectRatio": [1, 2]}, (200, 100), id="wide pixels"),
+        pytest.param((400, 400), {"ImagerPixelSpacing": [1, 2]}, (256, 128), id="wide and large"),
+        pytest.param((100, 100), {"PixelSpacing": [1, 1000]}, (100, 100), id="a slip of units"),
+        pytest.param((100, 100), {"PixelSpacing": [0, 1]}, (100, 100), id="no spacing at all"),
+    ],
+)
+def test_size(shape: tuple[int, int], header: dict[str, Any], expected: tuple[int, int]) -> None:
+    values = np.random.default_rng(1).integers(0, 999, shape, np.uint16)
+    seen, _ = shown(picture_of(values, **header))
+    assert (seen.shape[1], seen.shape[0]) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix", "magic"),
+    [("jpeg", "jpg", b"\xff\xd8"), ("png", "png", b"\x89PNG"), ("webp", "webp", b"RIFF")],
+)
+def test_format(name: Literal["jpeg", "png", "webp"], suffix: str, magic: bytes) -> None:
+    made = render(picture_of(WEDGE), config.Thumbnail(format=name, edge_px=32))
+    assert isinstance(made, Picture)
+    assert made.suffix == suffix
+    assert made.content.startswith(magic)
+    assert Image.open(io.BytesIO(made.content)).size == (32, 24)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "stored"), [("u1", 8), ("u2", 16), ("u2", 12), ("u4", 32)], ids=str
+)
+def test_colours_of_any_depth_are_true(dtype: str, stored: int) -> None:
+    top = (1 << stored) - 1
+    values = np.array([[[top, 0, 0], [0, top // 2, top]]], dtype)
+    dataset = picture_of(
+        values,
+        SamplesPerPixel=3,
+        PhotometricInterpretation="RGB",
+        PlanarConfiguration=0,
+        BitsStored=stored,
+    )
+    seen, source = shown(dataset)
+    assert source == "color"
+    assert np.abs(seen.astype(int) - [[[255, 0, 0], [0, 127, 255]]]).max() <= 1
+
+
+def with_palette(values: NDArray[Any], red: bytes, bits: int, *, entries: int) -> Dataset:
+    """An image whose palette has something in red only."""
+    dataset = picture_of(values, PhotometricInterpretation="PALETTE COLOR")
+    for name in ("Red", "Green", "Blue"):
+        dataset.add_new(f"{name}PaletteColorLookupTableDescriptor", "US", [entries, 0, bits])
+        content = red if name == "Red" else bytes(len(red))
+        dataset.add_new(f"{name}PaletteColorLookupTableData", "OW", content)
+    return dataset
+
+
+@pytest.mark.parametrize(
+    ("red", "bits", "expected"),
+    [
+        pytest.param(bytes([0, 100, 255, 0]), 8, [0, 100, 255, 255], id="bytes with padding"),
+        pytest.param(bytes([0, 0, 100, 0, 255, 0]), 8, [0, 100, 255, 255], id="bytes in words"),
+        pytest.param(bytes([0, 0, 0, 100, 255, 255]), 16, [0, 100, 255, 255], id="words"),
+        pytest.param(bytes([0, 0, 100, 0, 255, 0]), 16, [0, 100, 255, 255], id="in truth bytes"),
+    ],
+)
+def test_a_palette_gives_colours(red: bytes, bits: int, expected: list[int]) -> None:
+    indices = np.array([[0, 1, 2, 9]], np.uint8)
+    seen, source = shown(with_palette(indices, red, bits, entries=3))
+    assert (seen[0, :, 0].tolist(), seen[..., 1:].max(), source) == (expected, 0, "palette")
+
+
+PALETTES = Path(pydicom.__file__).parent / "data" / "palettes"
+
+
+@pytest.mark.parametrize("path", sorted(PALETTES.glob("*.dcm")), ids=lambda path: path.stem)
+def test_the_well_known_palettes_are_those_of_pydicom(path: Path) -> None:
+    dataset = pydicom.dcmread(path)
+    indices = np.arange(256, dtype=np.uint8)
+    theirs = apply_color_lut(indices, palette=str(dataset.SOPInstanceUID))
+    ours = palette(dataset, big_endian=False).look_up(indices)
+    assert np.abs(ours.astype(int) - theirs[:, :3]).max() <= 1
+
+
+def test_segments_are_expanded() -> None:
+    discrete, linear, copy = [0, 2, 10, 20], [1, 4, 60], [2, 2, 0, 0]
+    words = np.array(discrete + linear + copy, np.uint16)
+    expected = [10, 20, 30, 40, 50, 60, 10, 20, 30, 40, 50, 60]
+    assert expanded(words, 16).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param([7, 1, 1], id="an unknown kind"),
+        pytest.param([1, 4, 60], id="a line from nowhere"),
+        pytest.param([0, 9, 1], id="fewer values than it says"),
+        pytest.param([0, 1, 5, 2, 9, 6, 0], id="a copy of itself"),
+        pytest.param([0, 1, 5] + [1, 65_535, 9] * 2, id="longer than any table"),
+    ],
+)
+def test_segments_that_make_no_sense_cost_the_picture(words: list[int]) -> None:
+    with pytest.raises(IngestError) as caught:
+        expanded(np.array(words, np.uint16), 16)
+    assert caught.value.reason is Reason.DECODER_FAILED
+
+
+def test_a_palette_that_is_missing_costs_the_picture() -> None:
+    made = render(picture_of(WEDGE, PhotometricInterpretation="PALETTE COLOR"), OPTIONS)
+    assert isinstance(made, NoPicture)
+    assert made.reason is Reason.DECODER_FAILED
+
+
+FRAMES = np.stack([np.roll(WEDGE, index) for index in range(5)])
+
+
+@pytest.mark.parametrize(
+    ("empty", "asked", "expected"),
+    [
+        pytest.param([], None, 2, id="the middle one"),
+        pytest.param([], 4, 4, id="the one that was asked for"),
+        pytest.param([2], None, 1, id="the nearest when the middle shows nothing"),
+        pytest.param([0, 1, 2, 3], None, 4, id="the only one that shows something"),
+        pytest.param([2], 2, 2, id="one that shows nothing, when asked for"),
+    ],
+)
+def test_which_frame_is_shown(empty: list[int], asked: int | None, expected: int) -> None:
+    frames = FRAMES.copy()
+    frames[empty] = 0
+    dataset = picture_of(frames, NumberOfFrames=5, WindowCenter=500, WindowWidth=1000)
+    alone, _ = shown(picture_of(frames[expected], WindowCenter=500, WindowWidth=1000))
+    seen, _ = shown(dataset, frame=asked)
+    assert (seen == alone).all()
+
+
+def test_each_frame_has_its_own_window_and_rescale() -> None:
+    groups = [
+        item(
+            FrameVOILUTSequence=[item(WindowCenter=center, WindowWidth=2)],
+            PixelValueTransformationSequence=[item(RescaleSlope=2, RescaleIntercept=0)],
+        )
+        for center in (0, 1000, 2000)
+    ]
+    dataset = picture_of(
+        np.stack([WEDGE] * 3),
+        NumberOfFrames=3,
+        SharedFunctionalGroupsSequence=[
+            item(PixelMeasuresSequence=[item(PixelSpacing=[2, 1])]),
+        ],
+        PerFrameFunctionalGroupsSequence=groups,
+    )
+    seen, source = shown(dataset)
+    assert source == "window"
+    assert seen.shape == (96, 64)
+    assert seen[0].tolist() == [0] * 32 + [255] * 32
+
+
+def test_one_bit_is_black_and_white() -> None:
+    dataset = wheel("liver_1frame.dcm")
+    seen, source = shown(dataset, config.Thumbnail(format="png", edge_px=4096))
+    assert source == "binary"
+    assert (seen == pixels.frame(dataset) * 255).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("CT_small.dcm", "percentile"),
+        ("MR_small.dcm", "window"),
+        ("examples_palette.dcm", "palette"),
+        ("examples_ybr_color.dcm", "color"),
+        ("rtdose.dcm", "percentile"),
+        ("JPGExtended.dcm", "percentile"),
+        ("liver_1frame.dcm", "binary"),
+    ],
+)
+def test_real_files(name: str, expected: str) -> None:
+    assert shown(wheel(name))[1] == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("rtplan.dcm", Reason.NO_PIXELS),
+        ("test-SR.dcm", Reason.NO_PIXELS),
+        ("MR_truncated.dcm", Reason.DECODER_FAILED),
+        ("JPEG2000-embedded-sequence-delimiter.dcm", Reason.DECODER_FAILED),
+    ],
+)
+def test_why_there_is_no_picture(name: str, reason: Reason) -> None:
+    made = render(wheel(name), OPTIONS)
+    assert isinstance(made, NoPicture)
+    assert made.reason is reason
+    assert made.detail
+
+
+def test_a_video_is_unsupported() -> None:
+    dataset = picture_of(WEDGE)
+    dataset.file_meta.TransferSyntaxUID = uid.MPEG4HP41
+    dataset.PixelData = encapsulate([b"a film"])
+    made = render(dataset, OPTIONS)
+    assert isinstance(made, NoPicture)
+    assert made.reason is Reason.UNSUPPORTED_SYNTAX
+
+
+def test_our_own_mistakes_are_not_blamed_on_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    def mistaken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(windowing, "grey", mistaken)
+    with pytest.raises(ZeroDivisionError):
+        render(picture_of(WEDGE), OPTIONS)
+
+
+WORDS = st.sampled_from(
+    ["WindowCenter", "WindowWidth", "RescaleSlope", "RescaleIntercept", "PixelSpacing"]
+)
+RAW = st.one_of(
+    st.sampled_from(["", "1\\2", "-0", "nan", "inf", "1e308", "-1e-320", "x", "1\\", "0\\0"]),
+    st.floats(allow_nan=False, allow_infinity=False).map(lambda number: f"{number:.6g}"),
+)
+
+
+@settings(deadline=None)
+@given(header=st.dictionaries(WORDS, RAW), dtype=st.sampled_from(["u1", "i2", "u4"]))
+def test_whatever_the_header_says_the_wedge_is_seen(header: dict[str, str], dtype: str) -> None:
+    dataset = picture_of((WEDGE // 8).astype(dtype))
+    for keyword, raw in header.items():
+        dataset.add_new(keyword, "LO", raw.split("\\") if "\\" in raw else raw)
+    seen, source = shown(dataset)
+    assert source != "flat"
+    assert int(seen.max()) - int(seen.min()) >= thumbnail.FLAT_GREYS
+
+
+def test_a_palette_in_big_endian_gives_the_same_colours() -> None:
+    corpus = os.environ.get("INGESTD_TEST_CORPUS")
+    if not corpus:
+        pytest.skip("INGESTD_TEST_CORPUS names no folder of real files")
+    one, other = (
+        shown(pydicom.dcmread(Path(corpus, "pydicom-data-pypi", name)))[0]
+        for name in ("OBXXXX1A_expb.dcm", "OBXXXX1A.dcm")
+    )
+    assert (one == other).all()
+
+
+#: Files of the corpus whose thumbnail is flat, and why.
+FLAT = {
+    "IMG0001.dcm": "every pixel is 0",
+    "IMG0003.dcm": "every pixel is 0",
+    "decimal_rescale.dcm": "every pixel was set to 0",
+    "siemens_dwi_0.dcm": "every pixel was set to 0",
+    "siemens_dwi_1000.dcm": "every pixel was set to 0",
+    "sm_image.dcm": "the middle tile is white glass, 243 to 244",
+    "sm_image_jpegls.dcm": "the middle tile is white glass, 243 to 244",
+    "sm_image_jpegls_nobot.dcm": "the middle tile is white glass, 243 to 244",
+    "sm_image_grayscale.dcm": "each tile is of one value",
+    "sm_image_grayscale_reversed.dcm": "each tile is of one value",
+}
+
+
+def test_no_thumbnail_of_the_corpus_is_flat_unless_its_frame_is() -> None:
+    corpus = os.environ.get("INGESTD_TEST_CORPUS")
+    if not corpus:
+        pytest.skip("INGESTD_TEST_CORPUS names no folder of real files")
+    flat, pictures = set(), 0
+    for path in sorted(Path(corpus).rglob("*")):
+        if not path.is_file():
+            continue
+        try:
+            dataset = pydicom.dcmread(path)
+        except InvalidDicomError:
+            continue
+        made = render(dataset, OPTIONS)
+        if isinstance(made, NoPicture):
+            continue
+        pictures += 1
+        seen = np.asarray(Image.open(io.BytesIO(made.content)).convert("L"))
+        if int(seen.max()) - int(seen.min()) < thumbnail.FLAT_GREYS:
+            flat.add(path.name)
+            values = pixels.frame(dataset, pixels.frame_count(dataset) // 2)
+            assert int(values.max()) - int(values.min()) <= 1, path.name
+    assert pictures >= 1000
+    assert flat == set(FLAT)

@@ -1,0 +1,111 @@
+import queue
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ingestd.watch import Hint, KernelWatch, Means, Mount, choose, mount_of
+
+MOUNTS = r"""21 1 254:0 / / rw,relatime - ext4 /dev/vda rw
+30 21 0:40 / /mnt/share rw,relatime shared:1 - nfs4 server:/x rw,vers=4.2
+31 30 0:41 / /mnt/share/local rw - xfs /dev/vdb rw
+32 21 0:42 / /mnt/with\040blank rw - cifs //server/x rw
+33 21 0:43 / /mnt/twice rw - ext4 /dev/vdc rw
+34 21 0:44 / /mnt/twice rw - fuse.sshfs x rw
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        pytest.param("/data", Mount(place="/", kind="ext4"), id="on the root"),
+        pytest.param("/mnt/share/a", Mount(place="/mnt/share", kind="nfs4"), id="on a share"),
+        pytest.param(
+            "/mnt/share/local/a",
+            Mount(place="/mnt/share/local", kind="xfs"),
+            id="mounted in a share",
+        ),
+        pytest.param("/mnt/shared", Mount(place="/", kind="ext4"), id="a name that only begins so"),
+        pytest.param(
+            "/mnt/with blank", Mount(place="/mnt/with blank", kind="cifs"), id="a name with a blank"
+        ),
+        pytest.param(
+            "/mnt/twice/a",
+            Mount(place="/mnt/twice", kind="fuse.sshfs"),
+            id="the upper of two mounts",
+        ),
+    ],
+)
+def test_mount_of(path: str, expected: Mount) -> None:
+    assert mount_of(path, MOUNTS) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "wish", "how"),
+    [
+        pytest.param("/data", "auto", "events", id="a local disk has events"),
+        pytest.param("/mnt/share", "auto", "poll", id="a share is polled"),
+        pytest.param("/mnt/twice", "auto", "poll", id="FUSE is polled"),
+        pytest.param("/mnt/share", "events", "events", id="unless the config says otherwise"),
+        pytest.param("/data", "poll", "poll", id="in both directions"),
+    ],
+)
+def test_choose(path: str, wish: str, how: str) -> None:
+    means: Means = choose(path, wish, MOUNTS)  # type: ignore[arg-type]
+    assert means.how == how
+
+
+@pytest.fixture
+def kernel() -> Iterator[KernelWatch]:
+    watching = KernelWatch(lambda: None)
+    yield watching
+    watching.stop()
+
+
+def heard(hints: "queue.Queue[Hint]", wanted: set[str]) -> set[str]:
+    """Collect hints until all that is wanted was heard, for at most ten seconds."""
+    found: set[str] = set()
+    while not wanted <= found:
+        found.add(hints.get(timeout=10).path)
+    return found
+
+
+def test_files_that_are_made_moved_and_linked_give_hints(
+    kernel: KernelWatch, tmp_path: Path
+) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (tmp_path / "outside").touch()
+    hints: queue.Queue[Hint] = queue.Queue()
+    kernel.add(str(root), hints.put)
+    (root / "made").write_bytes(b"x")
+    (root / "made").rename(root / "moved")
+    (root / "linked").hardlink_to(root / "moved")
+    shutil.move(tmp_path / "outside", root / "arrived")
+    assert heard(hints, {"made", "moved", "linked", "arrived"})
+
+
+def test_a_new_folder_is_a_hint_to_list_it(kernel: KernelWatch, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (tmp_path / "tree" / "below").mkdir(parents=True)
+    hints: queue.Queue[Hint] = queue.Queue()
+    kernel.add(str(root), hints.put)
+    (tmp_path / "tree").rename(root / "tree")
+    while not (hint := hints.get(timeout=10)).is_folder:
+        pass
+    assert hint.path == "tree"
+
+
+def test_a_root_can_be_added_again_after_it_was_deleted_and_made_anew(
+    kernel: KernelWatch, tmp_path: Path
+) -> None:
+    root = tmp_path / "root"
+    hints: queue.Queue[Hint] = queue.Queue()
+    for _ in range(2):
+        root.mkdir()
+        kernel.add(str(root), hints.put)
+        (root / "file").touch()
+        assert heard(hints, {"file"})
+        shutil.rmtree(root)

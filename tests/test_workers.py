@@ -1,0 +1,76 @@
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import guilty
+import pytest
+
+from ingestd.errors import Reason
+from ingestd.workers import Pool, WorkerLost
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[Pool]:
+    made = Pool(2, deadline_s=1.0, memory_bytes=256 << 20)
+    yield made
+    made.shutdown()
+
+
+def test_a_result_comes_back(pool: Pool) -> None:
+    assert pool.submit(guilty.add, [1, 2, 3]).result(30) == 6
+
+
+@pytest.mark.parametrize(
+    ("deed", "reason"),
+    [
+        pytest.param("die", Reason.WORKER_CRASHED, id="a segfault in a codec"),
+        pytest.param("hang", Reason.WORKER_TIMEOUT, id="a read that hangs"),
+        pytest.param("eat", Reason.WORKER_MEMORY, id="more memory than the limit"),
+    ],
+)
+def test_a_lost_worker_names_the_item_in_hand(pool: Pool, deed: str, reason: Reason) -> None:
+    with pytest.raises(WorkerLost) as lost:
+        pool.submit(guilty.act, ["", "", deed, ""]).result(30)
+    assert (lost.value.reason, lost.value.at) == (reason, 2)
+
+
+def test_an_error_is_an_answer_and_costs_no_process(pool: Pool) -> None:
+    deaths = pool.deaths
+    with pytest.raises(ValueError, match="on purpose"):
+        pool.submit(guilty.act, ["fail"]).result(30)
+    assert pool.deaths == deaths
+
+
+def test_after_many_deaths_there_is_no_zombie_and_no_leak() -> None:
+    pool = Pool(2, deadline_s=30.0, memory_bytes=256 << 20)
+    pool.submit(guilty.add, [1]).result(30)
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(20):
+        with pytest.raises(WorkerLost):
+            pool.submit(guilty.act, ["die"]).result(30)
+    alive = pool.submit(guilty.act, [""]).result(30)
+    assert pool.deaths == 20
+    assert len(os.listdir("/proc/self/fd")) <= before + 2
+    pool.shutdown()
+    assert not Path(f"/proc/{alive}").exists()
+
+
+def test_a_worker_killed_from_outside_is_replaced(pool: Pool) -> None:
+    victim = pool.submit(guilty.act, [""]).result(30)
+    os.kill(victim, signal.SIGKILL)
+    errors = [pool.submit(guilty.add, [1, 1]).exception(30) for _ in range(4)]
+    lost = [error for error in errors if error is not None]  # One of the four met the dead one.
+    assert [error.reason for error in lost if isinstance(error, WorkerLost)] == [
+        Reason.WORKER_CRASHED
+    ] * len(lost)
+    assert len(lost) <= 1
+    assert pool.submit(guilty.add, [1, 1]).result(30) == 2
+
+
+def test_shutdown_without_patience_ends_a_worker_that_hangs() -> None:
+    pool = Pool(1, deadline_s=600.0, memory_bytes=256 << 20)
+    pool.submit(guilty.add, [1]).result(30)
+    stuck = pool.submit(guilty.act, ["hang"])
+    pool.shutdown(cancel_futures=True)
+    assert isinstance(stuck.exception(30), WorkerLost)
