@@ -6,7 +6,7 @@ has a cursor of its own that sees whole transactions only.
 
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import resources
@@ -16,8 +16,9 @@ from typing import Any, Self
 import duckdb
 import pyarrow as pa
 
+from ingestd import derived
 from ingestd.errors import IngestError, Reason, StateError
-from ingestd.files import CATALOG_NAME, staged
+from ingestd.files import CATALOG_NAME
 from ingestd.model import Patience, Sighting, Written
 from ingestd.owner import take_state
 from ingestd.sqlgate import LOCKED_DOWN
@@ -140,8 +141,14 @@ class Catalog:
 
     @contextmanager
     def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection of the caller's own, closed at the end."""
-        cursor = self._db.cursor()
+        """A connection of the caller's own, closed at the end.
+
+        raises  IngestError catalog_broken while the file is being opened anew
+        """
+        try:
+            cursor = self._db.cursor()
+        except duckdb.Error as error:
+            raise halting(error) from error
         try:
             yield cursor
         finally:
@@ -174,25 +181,10 @@ class Catalog:
         with self.transaction(**views) as db:
             db.execute(WRITE_BATCH)
             outcomes = dict(db.execute("SELECT seq, outcome FROM decided").fetchall())
-            thumbnails = self._publish_thumbnails(batch.instance, outcomes)
-            return self._account(db, thumbnails)
-
-    def _publish_thumbnails(self, instance: pa.Table, outcomes: Mapping[int, str]) -> int:
-        published = 0
-        columns = ("seq", "thumbnail_path", "digest")
-        for seq, relative, digest in zip(
-            *(instance[name].to_pylist() for name in columns), strict=True
-        ):
-            if relative is None:
-                continue
-            final = self.state / relative
-            waiting = staged(final, digest)
-            if outcomes[seq] in ("new", "replaced", "same", "moved"):
-                waiting.replace(final)
-                published += outcomes[seq] in ("new", "replaced")
-            else:
-                waiting.unlink(missing_ok=True)
-        return published
+            thumbnails = derived.publish_thumbnails(self.state, batch.instance, outcomes)
+            for sql in derived.LOST if thumbnails.lost else ():
+                db.execute(sql, [thumbnails.lost, now])
+            return self._account(db, thumbnails.published)
 
     def _account(self, db: duckdb.DuckDBPyConnection, thumbnails: int) -> Written:
         states = db.execute(

@@ -85,7 +85,7 @@ def run(
         settings = load(config, root)
         if not settings.root:
             raise ConfigError("no drop folder; name one with --root or in a [[root]] of the config")
-        log.configure(settings.log)
+        log.configure(settings.log, sys.stderr)
         raise typer.Exit(Daemon(settings, state or default_state()).run())
 
 
@@ -105,7 +105,7 @@ def scan(
 
     with told():
         settings = load(config)
-        log.configure(settings.log.model_copy(update={"level": "error"}))
+        log.configure(settings.log.model_copy(update={"level": "error"}), sys.stderr)
         with progress() as shown:
             work = Scan(folders(paths), settings, state or default_state(), shown)
             summary = work.run()

@@ -260,9 +260,11 @@ class Conductor:
                 broken += self.halted is not None and self.halted.reason is Reason.CATALOG_BROKEN
                 if broken == BROKEN_TRIES:
                     raise
+                reopen = isinstance(error, IngestError)
             if self._stopping.wait(HALT_S):
                 return False
-            self._catalog.reopen()
+            if reopen:
+                self._catalog.reopen()
         if self.halted:
             log.info("resumed")
             self.halted = None

@@ -46,7 +46,7 @@ class Root(Section):
     path: Path
     """absolute path of the drop folder"""
     name: str = ""
-    """what people call it in status and metrics; the path when empty"""
+    """what people call it in `ingestd status`; the path when empty"""
     watch: Literal["auto", "events", "poll"] = "auto"
     """auto: kernel events on local disks, polling on shares; every root is swept besides"""
     quiet_s: Seconds | None = None
@@ -120,8 +120,8 @@ class Catalog(Section):
 class Thumbnail(Section):
     """The small pictures."""
 
-    level: Literal["instance", "series", "off"] = "instance"
-    """one for each instance, for the middle of each series, or none"""
+    level: Literal["instance", "off"] = "instance"
+    """one for each instance, or none"""
     edge_px: Annotated[int, Field(ge=16, le=4096)] = 256
     """longest edge"""
     format: Literal["jpeg", "png", "webp"] = "jpeg"

@@ -6,9 +6,8 @@ At a terminal with colours, under systemd with the journal's priorities in front
 import json
 import logging
 import os
-import sys
 from collections.abc import MutableMapping
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 
@@ -17,11 +16,11 @@ from ingestd import config
 PRIORITY = {"critical": 2, "error": 3, "warning": 4, "info": 6, "debug": 7}
 
 
-def configure(options: config.Log) -> None:
-    """Set the one way to log, for us and for the libraries that use `logging`."""
+def configure(options: config.Log, out: TextIO) -> None:
+    """Set the one way to log, to `out`, for us and for the libraries that use `logging`."""
     style = options.format
     if style == "auto":
-        style = "console" if sys.stderr.isatty() else "logfmt"
+        style = "console" if out.isatty() else "logfmt"
     level = logging.getLevelNamesMapping()[options.level.upper()]
     shared: list[Any] = [
         structlog.processors.add_log_level,
@@ -35,7 +34,7 @@ def configure(options: config.Log) -> None:
     structlog.configure(
         processors=[*shared, *RENDERERS[style]()],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(out),
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(level=max(level, logging.WARNING), handlers=[Forward()], force=True)
@@ -45,9 +44,15 @@ class Forward(logging.Handler):
     """Sends the records of libraries our way."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the record as an event of its library."""
+        """Write the record as an event of its library; pydicom's quote header values."""
+        if record.name.startswith("pydicom"):
+            return
         structlog.get_logger().log(
-            record.levelno, "library", name=record.name, says=record.getMessage()
+            record.levelno,
+            "library",
+            name=record.name,
+            says=record.getMessage(),
+            **({"exc_info": record.exc_info} if record.exc_info else {}),
         )
 
 

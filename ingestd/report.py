@@ -171,7 +171,7 @@ def status_text(found: dict[str, Any]) -> str:
         lines.append(f"daemon     {state}, pid {daemon['pid']}, up {daemon['uptime_s']:.0f} s")
         for root in daemon["roots"]:
             why = f" ({plain(root['why'])})" if root["why"] else ""
-            lines.append(f"root       {plain(root['root'])}: {root['health']}{why}")
+            lines.append(f"root       {plain(root['name'])}: {root['health']}{why}")
             lines.append(f"           {root['watch']}: {root['watch_why']}")
         lines.append(
             f"queue      {daemon['settling']} settling, {daemon['waiting']} waiting,"

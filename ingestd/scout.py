@@ -58,7 +58,7 @@ class Scout:
         refuse: Callable[[Sequence[Fault]], object],
         health: Health,
     ) -> None:
-        self.root = root.key
+        self.root, self.name = root.key, root.name or root.key
         self.means = watch.choose(self.root, root.watch, mountinfo())
         self.health = health
         self.swept_files = 0  #: files that the last whole sweep saw

@@ -24,6 +24,7 @@ from starlette.routing import Route
 
 from ingestd import config, sqlgate
 from ingestd.catalog import Catalog
+from ingestd.errors import IngestError
 from ingestd.files import SOCKET_NAME, short_path
 
 log = structlog.get_logger()
@@ -100,6 +101,8 @@ class Server:
             answer = await run_in_threadpool(self._answer, sql)
         except UnicodeDecodeError:
             return JSONResponse({"error": "not_utf8", "detail": "the SQL is not UTF-8"}, 400)
+        except IngestError as error:
+            return JSONResponse({"error": error.reason, "detail": error.detail}, 503)
         except Refused as refused:
             return JSONResponse({"error": refused.error, "detail": refused.detail}, 400)
         return Response(answer, media_type=ARROW)

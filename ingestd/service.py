@@ -225,6 +225,7 @@ class Daemon:
 
     def _root_status(self, scout: Scout) -> dict[str, Any]:
         return {
+            "name": scout.name,
             "root": scout.root,
             "health": scout.health.state,
             "why": scout.health.why,

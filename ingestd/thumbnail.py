@@ -138,8 +138,8 @@ def _grey_picture(frame: _Frame, modality: Modality, *, inverted: bool) -> tuple
         return _scaled(np.invert(shown) if inverted else shown, frame.size)
 
     tried = []
-    for source, voi in _steps(frame, modality):
-        image = picture(modality, voi)
+    for source, step, voi in _steps(frame, modality):
+        image = picture(step, voi)
         if source == "given" or not _flat(image):
             return image, source
         tried.append((image, source))
@@ -154,19 +154,21 @@ def _grey_picture(frame: _Frame, modality: Modality, *, inverted: bool) -> tuple
     return picture(Rescale(), windowing.possible_range(at.dtype, at.bits_stored)), "flat"
 
 
-def _steps(frame: _Frame, modality: Modality) -> Iterator[tuple[str, Voi]]:
+def _steps(frame: _Frame, modality: Modality) -> Iterator[tuple[str, Modality, Voi]]:
     """Yield what to try, best first; each next one is only computed when it is asked for."""
     if frame.window is not None:
         center, width = frame.window
         function = "LINEAR" if width >= 1 else "LINEAR_EXACT"
-        yield "given", Window(center=center, width=width, function=function)
-    yield from grey.vois(frame.dataset, frame.index)
+        yield "given", modality, Window(center=center, width=width, function=function)
+    for source, voi in grey.vois(frame.dataset, frame.index):
+        yield source, modality, voi
+    order = windowing.order_only(modality)
     some = grey.without_padding(windowing.sampled(frame.values), frame.dataset)
-    if (found := windowing.percentile_window(some, modality)) is not None:
-        yield "percentile", found
+    if (found := windowing.percentile_window(some, order)) is not None:
+        yield "percentile", order, found
     every = grey.without_padding(frame.values, frame.dataset)
-    if (found := windowing.full_range(every, modality)) is not None:
-        yield "full_range", found
+    if (found := windowing.full_range(every, order)) is not None:
+        yield "full_range", order, found
 
 
 def _flat(image: Image.Image) -> bool:

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 from conftest import PATIENCE
 
-from ingestd import tables
+from ingestd import derived, tables
 from ingestd.catalog import Catalog, migrations
 from ingestd.dicom.keywords import KEPT
 from ingestd.errors import Reason, StateError
@@ -244,7 +244,7 @@ def test_a_batch_that_fails_half_way_leaves_nothing(
     def fail(*_: object) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(catalog, "_publish_thumbnails", fail)
+    monkeypatch.setattr(derived, "publish_thumbnails", fail)
     with pytest.raises(OSError, match="No space left"):
         catalog.write(batch(file("a")), now=NOW)
     counts = [catalog.rows(f"SELECT count(*) FROM {table}")[0][0] for table in TABLES]
@@ -364,3 +364,20 @@ def test_the_thumbnail_of_a_conflicting_file_never_takes_the_name(catalog: Catal
     catalog.write(pictured(batch(file("b", digest=B)), "x.jpg"), now=NOW)
     assert (first(), second()) == (A.encode(), A.encode())
     assert [path.name for path in (catalog.state / "thumbnails").iterdir()] == ["x.jpg"]
+
+
+def test_a_copy_that_comes_first_in_a_batch_does_not_take_the_thumbnail_along(
+    catalog: Catalog,
+) -> None:
+    read = picture(catalog, "x.jpg", A)
+    rows = batch(file("a"), file("copy"))
+    backwards = pa.concat_tables([rows.instance.slice(1), rows.instance.slice(0, 1)])
+    turned = Batch(file=rows.file, instance=backwards, tag=rows.tag, problem=rows.problem)
+    catalog.write(pictured(turned, "x.jpg"), now=NOW)
+    assert read() == A.encode()
+
+
+def test_a_thumbnail_that_is_lost_is_said_to_be_and_not_promised(catalog: Catalog) -> None:
+    catalog.write(pictured(batch(file("a")), "nothing.jpg"), now=NOW)
+    assert catalog.rows("SELECT thumbnail_path FROM instance") == [(None,)]
+    assert catalog.rows("SELECT kind FROM problem") == [("thumbnail_lost",)]

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 import pydicom
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
@@ -136,6 +136,11 @@ def test_a_window_that_was_asked_for_is_used_even_when_it_shows_nothing() -> Non
 def test_where_the_smallest_value_is_white_it_is_white(header: dict[str, str]) -> None:
     seen, _ = shown(picture_of(WEDGE, **header))
     assert (seen[0, 0], seen[0, -1]) == (255, 0)
+
+
+def test_a_falling_line_turns_the_picture_round() -> None:
+    seen, source = shown(picture_of(WEDGE, RescaleSlope=-1, RescaleIntercept=5))
+    assert (seen[0, 0], seen[0, -1], source) == (255, 0, "percentile")
 
 
 def test_padding_does_not_darken_the_picture() -> None:
@@ -417,6 +422,7 @@ RAW = st.one_of(
 
 
 @settings(deadline=None)
+@example(header={"RescaleSlope": "1e-29", "RescaleIntercept": "1"}, dtype="u1")
 @given(header=st.dictionaries(WORDS, RAW), dtype=st.sampled_from(["u1", "i2", "u4"]))
 def test_whatever_the_header_says_the_wedge_is_seen(header: dict[str, str], dtype: str) -> None:
     dataset = picture_of((WEDGE // 8).astype(dtype))

@@ -32,6 +32,11 @@ _NATIVE = {
     uid.DeflatedExplicitVRLittleEndian,
     uid.ExplicitVRBigEndian,
 }
+# glibc returns freed memory to the kernel and faults it in again, page by page, for each picture:
+# that more than doubled the time of a thumbnail. Once it has freed a block of this size it keeps
+# up to twice as much (mallopt(3), M_MMAP_THRESHOLD: the dynamic adjustment).
+np.empty(16 << 20, np.uint8)
+
 _ITEM = b"\xfe\xff\x00\xe0"  # What encapsulated pixel data begins with (PS3.5 A.4)
 
 

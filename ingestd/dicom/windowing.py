@@ -178,6 +178,16 @@ def through_table(
     return np.take(function(domain), values.view(unsigned), mode="clip")
 
 
+def order_only(modality: Modality) -> Modality:
+    """Give what matters of a modality step when black and white are found in the values.
+
+    A line only says which end is the larger; the rest would cost precision.
+    """
+    if isinstance(modality, Lut):
+        return modality
+    return Rescale(slope=-1.0 if modality.slope < 0 else 1.0)
+
+
 def full_range(values: NDArray[Any], modality: Modality) -> Window | None:
     """Give the window from the smallest to the largest value; None when all are one value.
 
