@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import structlog
 
-from ingestd import completeness, config, tables, tasks
+from ingestd import agreement, completeness, config, tables, tasks
 from ingestd.catalog import Catalog, utc_now
 from ingestd.errors import IngestError, Reason, Verdict
 from ingestd.model import SeriesFile, SeriesJob, SeriesState
@@ -232,6 +232,7 @@ class Series:
 
     def _judge(self, job: SeriesJob) -> None:
         uid = job.SeriesInstanceUID
+        agreement.note(self._catalog, uid, utc_now())
         images = [completeness.Image(*row) for row in self._catalog.rows(IMAGES, uid)]
         stacks = [completeness.StackRow(*row) for row in self._catalog.rows(STACKS, uid)]
         found = completeness.judge(images, stacks)

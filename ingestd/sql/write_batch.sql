@@ -35,13 +35,13 @@ SELECT
     END AS outcome
 FROM parsed;
 
+-- Numbers in the order of arrival.
 CREATE OR REPLACE TEMP TABLE fresh AS
 SELECT
     seq,
     coalesce(instance_id, nextval('instance_id_seq')) AS instance_id,
     coalesce(revision, 0) + 1 AS revision
-FROM decided
-WHERE outcome IN ('new', 'replaced');
+FROM (SELECT * FROM decided WHERE outcome IN ('new', 'replaced') ORDER BY seq);
 
 -- A file that was rewritten in place takes the place of what it said before.
 DELETE FROM tag

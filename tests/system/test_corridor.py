@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from PIL import Image
 from pydicom.data import get_testdata_file
 
 import ingestd
+from ingestd.errors import SqlError, StateError
 
 #: A real CT of five slices that comes with pydicom.
 CT_FOLDER = Path(str(get_testdata_file("98892001/CT5N/2062", download=False))).parent
@@ -60,6 +62,27 @@ def test_a_real_ct_series_becomes_sql_thumbnails_and_one_equal_volume(
     np.testing.assert_allclose(volume.array, pydicom_stack(ct_files()), rtol=0, atol=1e-4)
     assert daemon.stop() == 0
     assert "Traceback" not in daemon.log.read_text()
+
+
+def test_a_config_with_one_root_and_nothing_else_works(tmp_path: Path) -> None:
+    (tmp_path / "drop").mkdir()
+    shutil.copy(ct_files()[0], tmp_path / "drop")
+    (tmp_path / "ingestd.toml").write_text(f'[[root]]\npath = "{tmp_path / "drop"}"\n')
+    daemon = subprocess.Popen(
+        [*COMMAND, "run", "--config", str(tmp_path / "ingestd.toml")],
+        env=os.environ | {"INGESTD_STATE": str(tmp_path / "state")},
+        stderr=subprocess.DEVNULL,
+    )
+
+    def cataloged() -> bool:
+        try:
+            return ingestd.open(tmp_path / "state").sql("FROM instance").num_rows == 1
+        except (StateError, SqlError):  # It is just starting.
+            return False
+
+    wait_for(cataloged)
+    daemon.send_signal(signal.SIGTERM)
+    assert daemon.wait(10) == 0
 
 
 def test_sql_from_another_process_answers_while_the_daemon_runs_and_after(

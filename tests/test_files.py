@@ -1,0 +1,80 @@
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from ingestd.files import as_path, as_text, default_state, publish, short_path, staged
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        pytest.param(b"a/b.dcm", "a/b.dcm", id="plain"),
+        pytest.param("試験/花子".encode(), "試験/花子", id="Japanese in UTF-8"),
+        pytest.param(
+            "試験".encode("shift_jis"), "//x8e//x8e//x8c//xb1", id="Japanese in Shift JIS"
+        ),
+        pytest.param(b"a\\xff", "a\\xff", id="a backslash like an escape"),
+        pytest.param(b"a\nb", "a\nb", id="a line break"),
+    ],
+)
+def test_any_name_is_text_and_back(name: bytes, expected: str) -> None:
+    text = as_text(os.fsdecode(name))
+    assert text == expected
+    assert os.fsencode(as_path("/r", text)) == b"/r/" + name
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        pytest.param({"INGESTD_STATE": "/s"}, "/s", id="INGESTD_STATE first"),
+        pytest.param({"XDG_STATE_HOME": "/x"}, "/x/ingestd", id="then the XDG state folder"),
+        pytest.param({"HOME": "/h"}, "/h/.local/state/ingestd", id="or where that is by default"),
+    ],
+)
+def test_default_state(
+    environment: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("INGESTD_STATE", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert default_state() == Path(expected)
+
+
+def test_publish_replaces_whole_files_only(tmp_path: Path) -> None:
+    target = tmp_path / "x"
+    publish(target, b"old")
+    publish(target, b"new")
+    assert target.read_bytes() == b"new"
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def test_publish_that_fails_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "x"
+    publish(target, b"old")
+
+    def fail(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="No space left"):
+        publish(target, b"new")
+    assert target.read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def test_files_of_one_name_and_other_bytes_wait_apart(tmp_path: Path) -> None:
+    final = tmp_path / "x.jpg"
+    assert staged(final, "aa" * 32) != staged(final, "bb" * 32)
+    assert staged(final, "aa" * 32).parent == tmp_path
+
+
+def test_short_path_is_the_same_folder(tmp_path: Path) -> None:
+    with short_path(tmp_path) as short:
+        assert len(short) < 40
+        assert Path(short).stat().st_ino == tmp_path.stat().st_ino
+        assert stat.S_ISDIR(Path(short).stat().st_mode)
