@@ -152,6 +152,15 @@ def test_a_file_rewritten_in_place_bumps_its_revision_and_keeps_its_number(
     assert catalog.rows("SELECT instance_id, revision FROM instance") == [(before[0][0], 2)]
 
 
+def test_one_file_under_two_roots_is_one_instance_with_two_locations(catalog: Catalog) -> None:
+    catalog.write(batch(file("a"), dict(file("a"), root="/other")), now=NOW)
+    assert catalog.rows("SELECT root, path FROM instance") == [(ROOT, "a")]
+    assert catalog.rows("SELECT root, state, is_source FROM location ORDER BY root") == [
+        (ROOT, "cataloged", True),
+        ("/other", "duplicate", False),
+    ]
+
+
 def test_a_file_that_moved_is_one_instance_at_its_new_place(catalog: Catalog) -> None:
     catalog.write(batch(file("old")), now=NOW)
     with catalog.transaction() as db:

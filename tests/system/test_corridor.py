@@ -159,6 +159,29 @@ def test_a_late_slice_reopens_its_series_and_the_volume_is_built_again(
     assert daemon.one("SELECT count(*) FROM late_arrival") == 1
 
 
+def test_a_file_replaced_in_place_takes_its_tags_and_thumbnail_along(
+    start: Callable[[], Running],
+) -> None:
+    daemon = start()
+    dataset = pydicom.dcmread(ct_files()[0])
+    dataset.SeriesDescription = "first"
+    dataset.save_as(daemon.drop / "x.dcm")
+    wait_for(lambda: daemon.one("SELECT count(*) FROM instance"))
+    (before,) = daemon.rows("SELECT thumbnail_path, instance_id FROM instance")
+    picture = (daemon.state / before["thumbnail_path"]).read_bytes()
+    dataset.SeriesDescription = "second"
+    dataset.PixelData = dataset.PixelData[::-1]
+    dataset.save_as(daemon.drop / "x.dcm")
+    wait_for(lambda: daemon.one("SELECT max(revision) FROM instance") == 2)
+    (after,) = daemon.rows("SELECT thumbnail_path, instance_id, SeriesDescription FROM instance")
+    values = daemon.rows("SELECT value FROM tag WHERE keyword = 'SeriesDescription'")
+
+    assert after == before | {"SeriesDescription": "second"}
+    assert values == [{"value": "second"}]
+    assert (daemon.state / after["thumbnail_path"]).read_bytes() != picture
+    assert leftovers(daemon.state) == []
+
+
 def test_a_second_daemon_on_one_state_folder_is_refused_with_words(
     start: Callable[[], Running],
 ) -> None:

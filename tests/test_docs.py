@@ -1,0 +1,48 @@
+"""What the pages promise is so."""
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+from daemons import scan
+
+import ingestd
+from ingestd import phantom
+
+DOCS = Path(__file__).parents[1] / "docs"
+QUERIES = re.findall(
+    r"^## (?P<title>.*?)\n.*?```sql\n(?P<sql>.*?)```",
+    (DOCS / "queries.md").read_text(),
+    re.MULTILINE | re.DOTALL,
+)
+#: Questions to which a folder without faults has no answer.
+MAY_BE_EMPTY = ("Which series lack something", "One UID with different bytes")
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("docs")
+    phantom.write(place / "drop")
+    scan(place / "drop", state=place / "state")
+    return place / "state"
+
+
+@pytest.mark.parametrize(("title", "sql"), QUERIES, ids=[title for title, _ in QUERIES])
+def test_each_worked_query_runs_and_answers(state: Path, title: str, sql: str) -> None:
+    rows = ingestd.open(state).sql(sql).num_rows
+    assert rows > 0 or title.startswith(MAY_BE_EMPTY)
+
+
+def test_the_page_of_columns_is_what_the_catalog_says_of_itself() -> None:
+    page = runpy.run_path(str(DOCS / "columns.py"))["page"]()
+    assert (DOCS / "columns.md").read_text() == page, (
+        "run: python docs/columns.py > docs/columns.md"
+    )
+
+
+def test_each_decision_has_a_number_a_title_and_a_date() -> None:
+    pages = sorted((DOCS / "decisions").glob("*.md"))
+    for number, page in enumerate(pages, start=1):
+        assert page.name.startswith(f"{number:04d}-")
+        assert re.match(rf"# {number:04d} \w.*\n\n\d{{4}}-\d\d-\d\d, accepted\n", page.read_text())
