@@ -13,7 +13,7 @@ import structlog
 from ingestd import config
 from ingestd.errors import ConfigError
 from ingestd.service import Works
-from ingestd.sweep import Ignored, sweep
+from ingestd.sweep import Ignored, Seen, sweep
 
 log = structlog.get_logger()
 
@@ -70,21 +70,26 @@ class Scan:
 
     def _take(self, root: str) -> None:
         """Offer every file below `root` that the ledger does not know as it is."""
-        works = self._works
-        for seen in sweep(root, Ignored.of(config.IGNORE)):
-            if self._stop.is_set():
-                return
-            self.found += len(seen.sightings) + len(seen.faults)
-            self.unlisted += [
-                (f"{root}/{path}", str(error.strerror)) for path, error in seen.unlisted
-            ]
-            unknown = works.catalog.unknown(seen.sightings)
-            self.unchanged += len(seen.sightings) - len(unknown)
-            self.unchanged += len(seen.faults) - works.refuse(seen.faults)
-            for sighting, attempts in unknown:
-                if not works.offer(sighting, attempts):
+        try:
+            for seen in sweep(root, Ignored.of(config.IGNORE)):
+                if self._stop.is_set() or not self._offer(root, seen):
                     return
-                self._tell("reading")
+        except OSError as error:
+            self.unlisted.append((root, str(error.strerror)))
+
+    def _offer(self, root: str, seen: Seen) -> bool:
+        """Offer one stretch of a sweep; False when no more work is taken."""
+        works = self._works
+        self.found += len(seen.sightings) + len(seen.faults)
+        self.unlisted += [(f"{root}/{path}", str(error.strerror)) for path, error in seen.unlisted]
+        unknown = works.catalog.unknown(seen.sightings)
+        self.unchanged += len(seen.sightings) - len(unknown)
+        self.unchanged += len(seen.faults) - works.refuse(seen.faults)
+        for sighting, attempts in unknown:
+            if not works.offer(sighting, attempts):
+                return False
+            self._tell("reading")
+        return True
 
     def _tell(self, doing: str) -> None:
         tally = self._works.conductor.tally

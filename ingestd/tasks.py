@@ -5,6 +5,7 @@ their final place and are moved by the catalog, which alone knows which file win
 """
 
 import errno
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -88,10 +89,16 @@ def dataset_of(parsed: Parsed) -> Dataset:
 
 
 def put_beside(final: Path, content: bytes, digest: str) -> None:
-    """Write a derived file beside its place; it can be made again, so no fsync."""
+    """Write a derived file beside its place; it can be made again, so no fsync.
+
+    Copies of one file wait under one name, which therefore must never hold half a file.
+    """
+    waiting = staged(final, digest)
+    part = waiting.with_name(f"{waiting.name}.{os.getpid()}")
     try:
         final.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-        staged(final, digest).write_bytes(content)
+        part.write_bytes(content)
+        part.replace(waiting)
     except OSError as error:
         raise full_disk(error) from error
 

@@ -90,18 +90,21 @@ def scan(*folders: Path, state: Path) -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
-#: Every table, without times, counts of attempts, and numbers given in the order of arrival.
+#: Every table, without times, counts of attempts, and numbers given in the order of arrival. Of
+#: several copies of one file any may be the one that was first.
 ORACLE = {
-    "file": "SELECT path, size_bytes, mtime_ns, state, reason, detail, digest, SOPInstanceUID"
-    " FROM file",
-    "instance": "SELECT * EXCLUDE (instance_id, root, ingested_utc) FROM instance",
+    "file": "SELECT path, size_bytes, mtime_ns, reason, detail, digest, SOPInstanceUID,"
+    " if(state = 'duplicate', 'cataloged', state) AS state FROM file",
+    "copies": "SELECT digest, state, count(*) AS files FROM file"
+    " WHERE state IN ('cataloged', 'duplicate') GROUP BY ALL",
+    "instance": "SELECT * EXCLUDE (instance_id, root, path, ingested_utc) FROM instance",
     "tag": "SELECT SOPInstanceUID, t.* EXCLUDE (instance_id)"
     " FROM tag AS t JOIN instance USING (instance_id)",
     "volume": "SELECT * EXCLUDE (built_utc, revision) FROM volume",
     "volume_slice": "SELECT * FROM volume_slice",
     "series_state": "SELECT SeriesInstanceUID, state, evidence, expected, found, missing"
     " FROM series_state",
-    "problem": "SELECT SOPInstanceUID, path, kind, keyword, raw, detail FROM problem",
+    "problem": "SELECT SOPInstanceUID, kind, keyword, raw, detail FROM problem",
 }
 
 
