@@ -4,27 +4,28 @@ DuckDB lets one process write. Within it, one connection writes under one lock, 
 has a cursor of its own that sees whole transactions only.
 """
 
-import re
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from importlib import resources
 from pathlib import Path
 from typing import Any, Self
 
 import duckdb
 import pyarrow as pa
 
-from ingestd import derived
+from ingestd import derived, sql, tables
 from ingestd.errors import IngestError, Reason, StateError
 from ingestd.files import CATALOG_NAME
-from ingestd.model import Patience, Sighting, Written
+from ingestd.model import Past, Patience, Sighting, Written
 from ingestd.owner import take_state
 from ingestd.sqlgate import LOCKED_DOWN
 from ingestd.tables import Batch
 
-SQL = resources.files("ingestd") / "sql"
+#: The write-ahead log grows so far before it is folded into the file: with DuckDB's 16 MB a large
+#: catalog spends half its time on that. To read so much again after a crash takes some seconds.
+CHECKPOINT_BYTES = 256_000_000
 
 
 def utc_now() -> datetime:
@@ -40,6 +41,7 @@ class Catalog:
         self._writing = threading.RLock()
         self._patience = patience
         self._memory_bytes = memory_bytes
+        self.generation = 0  #: goes up when the file was opened anew, and cursors with it
         self._lock = take_state(state)
         try:
             self._db = self._open()
@@ -66,6 +68,7 @@ class Catalog:
             self._db.close()
             self._db = self._open()
             self._db.execute("SET lock_configuration = true")
+            self.generation += 1
 
     def _open(self) -> duckdb.DuckDBPyConnection:
         path = self.state / CATALOG_NAME
@@ -76,6 +79,7 @@ class Catalog:
                     **LOCKED_DOWN,
                     "memory_limit": f"{self._memory_bytes}B",
                     "temp_directory": str(self.state / "tmp"),
+                    "checkpoint_threshold": f"{CHECKPOINT_BYTES}B",
                 },
             )
         except duckdb.Error as error:
@@ -86,7 +90,7 @@ class Catalog:
 
     def _migrate(self) -> None:
         """Bring the catalog up to this program; refuse one that is newer."""
-        steps = migrations()
+        steps = sql.migrations()
         applied = self._applied()
         if applied > len(steps):
             raise StateError(
@@ -98,7 +102,7 @@ class Catalog:
                 db.execute(script)
                 db.execute("INSERT INTO migration VALUES (?, ?, ?)", [number, name, utc_now()])
         with self.transaction() as db:
-            db.execute((SQL / "views.sql").read_text())
+            db.execute(sql.VIEWS)
         self._db.execute("SET lock_configuration = true")
 
     def _applied(self) -> int:
@@ -134,10 +138,10 @@ class Catalog:
                 for name in views:
                     unregister(db, name)
 
-    def rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+    def rows(self, question: str, *values: object) -> list[tuple[Any, ...]]:
         """Answer a question of our own; safe from any thread."""
         with self.cursor() as cursor:
-            return cursor.execute(sql, list(values)).fetchall()
+            return cursor.execute(question, list(values)).fetchall()
 
     @contextmanager
     def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -176,32 +180,40 @@ class Catalog:
             "incoming_tag": batch.tag,
             "incoming_problem": batch.problem,
             "setting": setting,
-            "verdict": VERDICTS,
+            "verdict": tables.VERDICTS,
         }
-        with self.transaction(**views) as db:
-            db.execute(WRITE_BATCH)
+        moved: list[tuple[Path, Path]] = []
+        with self._taking_back(moved), self.transaction(**views) as db:
+            look_up(db, batch.instance["SOPInstanceUID"].to_pylist())
+            db.execute(sql.WRITE_BATCH)
             outcomes = dict(db.execute("SELECT seq, outcome FROM decided").fetchall())
             thumbnails = derived.publish_thumbnails(self.state, batch.instance, outcomes)
-            for sql in derived.LOST if thumbnails.lost else ():
-                db.execute(sql, [thumbnails.lost, now])
+            moved += thumbnails.moved
+            for statement in derived.LOST if thumbnails.lost else ():
+                db.execute(statement, [thumbnails.lost, now])
             return self._account(db, thumbnails.published)
 
+    @contextmanager
+    def _taking_back(self, moved: Sequence[tuple[Path, Path]]) -> Iterator[None]:
+        """Let published thumbnails wait again when their rows were not committed."""
+        try:
+            yield
+        except BaseException:
+            derived.take_back(moved)
+            raise
+
     def _account(self, db: duckdb.DuckDBPyConnection, thumbnails: int) -> Written:
-        states = db.execute(
-            "SELECT f.state, f.reason, count(*)"
-            " FROM file AS f JOIN incoming_file USING (root, path) GROUP BY ALL"
-        ).fetchall()
+        states = db.execute("SELECT state, reason, count(*) FROM outcome GROUP BY ALL").fetchall()
         series = db.execute(
             "SELECT DISTINCT SeriesInstanceUID FROM incoming_instance JOIN fresh USING (seq)"
         ).fetchall()
         instances = db.execute("SELECT count(*) FROM fresh").fetchall()
         problems = db.execute("SELECT count(*) FROM incoming_problem").fetchall()
-        by_state: dict[str, int] = {}
-        by_reason: dict[str, int] = {}
+        by_state, by_reason = Counter[str](), Counter[str]()
         for state, reason, count in states:
-            by_state[state] = by_state.get(state, 0) + count
+            by_state[state] += count
             if state == "refused":
-                by_reason[reason] = by_reason.get(reason, 0) + count
+                by_reason[reason] += count
         return Written(
             states=by_state,
             reasons=by_reason,
@@ -227,11 +239,11 @@ class Catalog:
 
     def unknown(
         self, sightings: Sequence[Sighting], *, now: datetime | None = None
-    ) -> list[tuple[Sighting, int]]:
+    ) -> list[tuple[Sighting, Past]]:
         """Tell which of these files the ledger does not know as they are now.
 
         return  those that are new, changed, were gone, or are due for another try, in the order
-                given, each with the number of attempts so far
+                given, each with what the ledger knew of it
         """
         if not sightings:
             return []
@@ -246,43 +258,23 @@ class Catalog:
         )
         with self.cursor() as cursor:
             cursor.register("seen", seen)
-            rows = cursor.execute(UNKNOWN, [now or utc_now()]).fetchall()
+            rows = cursor.execute(sql.UNKNOWN, [now or utc_now()]).fetchall()
             cursor.unregister("seen")
-        return [(sightings[nth], attempts) for nth, attempts in rows]
+        return [(sightings[nth], Past(attempts, known)) for nth, attempts, known in rows]
 
 
-#: The ledger's answer to a listing, as one join of sets.
-UNKNOWN = """
-    SELECT s.nth,
-        CASE WHEN f.state = 'retry' AND f.size_bytes = s.size_bytes
-                  AND f.mtime_ns = s.mtime_ns THEN f.attempts ELSE 0 END
-    FROM seen AS s
-    LEFT JOIN file AS f ON f.root = s.root AND f.path = s.path
-    WHERE f.path IS NULL
-       OR f.size_bytes <> s.size_bytes
-       OR f.mtime_ns <> s.mtime_ns
-       OR f.state = 'gone'
-       OR (f.state = 'retry' AND f.not_before_utc <= $1)
-    ORDER BY s.nth
-"""
-
-WRITE_BATCH = (SQL / "write_batch.sql").read_text()
-
-VERDICTS = pa.table(
-    {
-        "reason": [str(reason) for reason in Reason],
-        "verdict": [str(reason.verdict) for reason in Reason],
-    }
-)
+#: So many values at once are still looked up by index (DuckDB's index_scan_max_count).
+LOOK_UP = 1000
 
 
-def migrations() -> list[tuple[str, str]]:
-    """Give name and script of each migration, in their order."""
-    folder = SQL / "migrations"
-    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
-    for number, name in enumerate(names, start=1):
-        assert re.match(rf"{number:04d}_\w+\.sql$", name), f"migration {name} is out of order"
-    return [(name, (folder / name).read_text()) for name in names]
+def look_up(db: duckdb.DuckDBPyConnection, uids: Sequence[str]) -> None:
+    """Make the temporary table `known`, by index: a join would read all of `instance`."""
+    found = "SELECT SOPInstanceUID, instance_id, revision, root, path, digest FROM instance"
+    db.execute(f"CREATE OR REPLACE TEMP TABLE known AS {found} LIMIT 0")
+    for at in range(0, len(uids), LOOK_UP):
+        some = uids[at : at + LOOK_UP]
+        places = ", ".join("?" * len(some))
+        db.execute(f"INSERT INTO known {found} WHERE SOPInstanceUID IN ({places})", some)
 
 
 def halting(error: duckdb.Error) -> IngestError:

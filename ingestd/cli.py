@@ -1,17 +1,21 @@
 """Wiring. The commands. What a command needs is imported when it runs: `sql` must be quick."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ingestd import __version__
 from ingestd.errors import ConfigError, IngestError, SqlError, StateError
 from ingestd.files import default_state
+
+if TYPE_CHECKING:
+    from ingestd.scan import Scan
 
 HALTED, USAGE = 1, 2
 
@@ -50,6 +54,20 @@ def told() -> Iterator[None]:
     except (StateError, SqlError, IngestError) as error:
         typer.echo(f"ingestd: {error}", err=True)
         raise typer.Exit(HALTED) from None
+    except OSError as error:
+        typer.echo(f"ingestd: {error.filename}: {error.strerror}", err=True)
+        raise typer.Exit(HALTED) from None
+
+
+def apart(state: Path, roots: list[Path]) -> Path:
+    """See that the state folder and the drop folders do not lie in each other."""
+    place = state.absolute().resolve()
+    for root in roots:
+        if place.is_relative_to(root) or place.is_relative_to(root.resolve()):
+            raise ConfigError(f"the state folder {state} lies in the drop folder {root}")
+        if root.resolve().is_relative_to(place):
+            raise ConfigError(f"the drop folder {root} lies in the state folder {state}")
+    return state
 
 
 def version(wanted: bool) -> None:
@@ -78,15 +96,17 @@ def run(
 ) -> None:
     """Watch drop folders, in the foreground, until SIGTERM or Ctrl-C."""
     from ingestd import log  # noqa: PLC0415
-    from ingestd.config import load  # noqa: PLC0415
     from ingestd.service import Daemon  # noqa: PLC0415
+    from ingestd.toml import load  # noqa: PLC0415
 
     with told():
         settings = load(config, root)
         if not settings.root:
             raise ConfigError("no drop folder; name one with --root or in a [[root]] of the config")
         log.configure(settings.log, sys.stderr)
-        raise typer.Exit(Daemon(settings, state or default_state()).run())
+        place = apart(state or default_state(), [root.path for root in settings.root])
+        os.umask(0o027)
+        raise typer.Exit(Daemon(settings, place).run())
 
 
 @app.command()
@@ -98,24 +118,39 @@ def scan(
 ) -> None:
     """Ingest folders now, all the way to volumes, and end."""
     from ingestd import log  # noqa: PLC0415
-    from ingestd.config import load  # noqa: PLC0415
     from ingestd.progress import progress  # noqa: PLC0415
     from ingestd.report import scanned  # noqa: PLC0415
     from ingestd.scan import Scan, folders  # noqa: PLC0415
+    from ingestd.toml import load  # noqa: PLC0415
 
     with told():
         settings = load(config)
         log.configure(settings.log.model_copy(update={"level": "error"}), sys.stderr)
         with progress() as shown:
-            work = Scan(folders(paths), settings, state or default_state(), shown)
+            chosen = folders(paths)
+            place = apart(state or default_state(), chosen)
+            os.umask(0o027)
+            work = Scan(chosen, settings, place, shown)
             summary = work.run()
     typer.echo(json.dumps(summary) if as_json else scanned(summary))
-    for path, why in work.unlisted:
-        typer.echo(f"ingestd: {path}: could not be listed: {why}", err=True)
+    left = leftovers(work, summary)
+    for line in left:
+        typer.echo(f"ingestd: {line}", err=True)
+    raise typer.Exit(HALTED if left else 0)
+
+
+def leftovers(work: "Scan", summary: dict[str, Any]) -> list[str]:
+    """Say what a scan did not come to an end with."""
+    lines = [f"{path}: could not be listed: {why}" for path, why in work.unlisted]
+    if summary["retry"]:
+        lines.append(f"{summary['retry']} files could not be read just now; scan once more")
     if work.interrupted:
-        why = "a fault; see above" if work.failure else "a signal"
-        typer.echo(f"ingestd: stopped early by {why}; scan again to go on", err=True)
-    raise typer.Exit(HALTED if work.interrupted or work.unlisted else 0)
+        why = f"by {work.failure}" if work.failure else "by a signal"
+        lines.append(f"stopped early {why}; scan again to go on")
+    elif summary["series_open"]:
+        count = summary["series_open"]
+        lines.append(f"{count} series have files that cannot be read just now; scan once more")
+    return lines
 
 
 @app.command()
@@ -148,7 +183,11 @@ def status(state: StateOption = None, as_json: JsonOption = False) -> None:
 
     with told():
         client = Client(state or default_state())
-        found: dict[str, Any] = {"daemon": client.status(), "catalog": catalog_status(client)}
+        found: dict[str, Any] = {"daemon": client.status(), "catalog": None, "error": None}
+        try:
+            found["catalog"] = catalog_status(client)
+        except SqlError as error:  # A daemon that halts still says so.
+            found["error"] = str(error)
     typer.echo(json.dumps(found, default=str) if as_json else status_text(found))
 
 
@@ -173,7 +212,7 @@ def check(
     root: Annotated[list[Path] | None, typer.Option("--root", help="As for `run`.")] = None,
 ) -> None:
     """Check the config, and print it in full with every default."""
-    from ingestd.config import as_toml, load  # noqa: PLC0415
+    from ingestd.toml import as_toml, load  # noqa: PLC0415
 
     with told():
         settings = load(config, root)

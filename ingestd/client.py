@@ -19,7 +19,7 @@ import pyarrow as pa
 from ingestd.errors import SqlError, StateError
 from ingestd.files import CATALOG_NAME, SOCKET_NAME, default_state, short_path
 from ingestd.owner import reading
-from ingestd.sqlgate import LOCKED_DOWN
+from ingestd.sqlgate import LOCKED_DOWN, NotAllowed, check
 
 if TYPE_CHECKING:
     from ingestd.volume import Volume
@@ -143,10 +143,11 @@ def ask_file(path: Path, query: str) -> pa.Table:
     """
     try:
         with duckdb.connect(str(path), read_only=True, config=LOCKED_DOWN) as db:
+            check(db, query)
             return db.sql(query).to_arrow_table()
     except duckdb.IOException as error:
         raise StateError(f"{path}: DuckDB cannot open the catalog: {error}") from error
-    except (duckdb.Error, AttributeError) as error:
+    except (duckdb.Error, NotAllowed) as error:
         raise SqlError(str(error)) from error
 
 

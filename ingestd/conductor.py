@@ -45,12 +45,13 @@ class Conductor:
         done: Callable[[str, Sequence[str]], None],
         touched: Callable[[Iterable[str]], None],
         failed: Callable[[BaseException], None],
+        halted: Callable[[IngestError], None],
     ) -> None:
         self.tally = Tally()
         self.halted: IngestError | None = None
         self.paused = False  #: take no new work; what is under way goes on
         self._catalog, self._pool, self._settings, self._state = catalog, pool, settings, state
-        self._done, self._touched, self._failed = done, touched, failed
+        self._done, self._touched, self._failed, self._tell_halt = done, touched, failed, halted
         chunk = settings.workers.chunk_files
         self._arrivals: queue.Queue[Arrival] = queue.Queue(maxsize=4 * chunk * pool.processes)
         self._again: queue.SimpleQueue[list[Arrival]] = queue.SimpleQueue()
@@ -124,6 +125,7 @@ class Conductor:
                 "reason": str(fault.reason),
                 "detail": fault.detail,
                 "attempts": 1,
+                "known": True,
             }
             for seq, fault in zip(seqs, faults, strict=False)
         ]
@@ -270,12 +272,17 @@ class Conductor:
             self.halted = None
         self.tally.add(written)
         self._touched(written.series)
+        for reason, count in written.reasons.items():
+            log.info("refused", reason=reason, files=count)
+        if conflicts := written.states.get("conflict"):
+            log.warning("conflict", files=conflicts, see="SELECT * FROM conflict")
         self._tell(batch)
         return True
 
     def _halt(self, error: IngestError) -> None:
         if self.halted is None:
             log.error("halted", reason=str(error.reason), detail=error.detail)
+            self._tell_halt(error)
         self.halted = error
 
     def _tell(self, batch: Batch) -> None:

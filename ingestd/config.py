@@ -1,20 +1,15 @@
-"""Edge: one TOML file becomes frozen sections; what it does not know it refuses."""
+"""Edge: everything that can be set: frozen sections, each key with its default and meaning."""
 
-import json
 import os
-import tomllib
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
-
-from ingestd.errors import ConfigError
 
 Seconds = Annotated[float, Field(gt=0, le=10 * 365 * 86_400)]
 GIB = 1 << 30
@@ -184,6 +179,8 @@ class Log(Section):
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     """the least important line that is written"""
+    paths: Literal["hashed", "full"] = "hashed"
+    """how paths below a root are written: they may hold names of patients"""
     format: Literal["auto", "logfmt", "json", "console"] = "auto"
     """auto: colours at a terminal, logfmt with journal priorities elsewhere"""
 
@@ -234,86 +231,3 @@ class Config(BaseSettings):
                         f"{one.path} lies in {other.path}; each file would be seen twice"
                     )
         return roots
-
-
-def load(path: Path | None, roots: list[Path] | None = None) -> Config:
-    """Read the config.
-
-    path   the TOML file, or None for the defaults
-    roots  from the command line; they are added to those of the file
-    raises ConfigError with every fault that was found, one a line
-    """
-    tables: dict[str, Any] = {}
-    if path is not None:
-        try:
-            tables = tomllib.loads(path.read_text())
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: cannot be read: {error}") from error
-        except tomllib.TOMLDecodeError as error:
-            raise ConfigError(f"{path}: is not TOML: {error}") from error
-    for root in roots or []:
-        tables.setdefault("root", []).append({"path": str(Path(os.path.abspath(root)))})
-    try:
-        return Config(**tables)
-    except ValidationError as error:
-        where = f"{path}: " if path is not None else ""
-        raise ConfigError("\n".join(where + line for line in _faults(error))) from None
-
-
-def _faults(error: ValidationError) -> list[str]:
-    """Say each fault in one line: where, what, and for an unknown key what it may have meant."""
-    lines = []
-    for fault in error.errors():
-        at = fault["loc"]
-        name = f"[{at[0]}] {'.'.join(str(part) for part in at[1:])}".rstrip()
-        if fault["type"] == "extra_forbidden":
-            known = _known(at[:-1])
-            near = get_close_matches(str(at[-1]), known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-            lines.append(f"{name}: no such key; {hint}")
-        else:
-            lines.append(f"{name}: {fault['msg']}; it is {fault['input']!r}")
-    return lines
-
-
-def _known(at: tuple[int | str, ...]) -> list[str]:
-    """Name the keys that are known at a place of the config."""
-    if not at:
-        return list(Config.model_fields)
-    if at[0] == "root":
-        return list(Root.model_fields)
-    section = Config.model_fields[str(at[0])].annotation
-    return list(section.model_fields) if isinstance(section, type) else []
-
-
-def as_toml(settings: Config) -> str:
-    """Write a config in full, each key with its meaning as a comment."""
-    lines = ["# ingestd: every key, its meaning, and its value. What is left out has this default."]
-    for name in Config.model_fields:
-        value = getattr(settings, name)
-        tables = value if name == "root" else (value,)
-        for table in tables:
-            lines += [
-                "",
-                f"# {type(table).__doc__}",
-                f"[[{name}]]" if name == "root" else f"[{name}]",
-            ]
-            lines += _keys(table)
-    return "\n".join(lines) + "\n"
-
-
-def _keys(table: Section) -> list[str]:
-    """Write the keys of one section; a key that is not set stays a comment."""
-    lines = []
-    for name, field in type(table).model_fields.items():
-        value = getattr(table, name)
-        lines.append(f"# {field.description}")
-        lines.append(f"# {name} =" if value is None else f"{name} = {_toml(value)}")
-    return lines
-
-
-def _toml(value: object) -> str:
-    """Write one value; a JSON string is a TOML string."""
-    if isinstance(value, tuple):
-        return "[" + ", ".join(map(_toml, value)) + "]"
-    return json.dumps(str(value) if isinstance(value, Path) else value, ensure_ascii=False)

@@ -169,6 +169,7 @@ def demonstrate(folder: Path | None, *, keep: bool) -> int:
             console.print(f"The daemon is up: drop something into {drop}. End it with: {stop}")
     except BaseException:
         end(daemon)
+        console.print(f"Stopped early; what there is lies in {place}", soft_wrap=True)
         raise
     if not keep:
         end(daemon)

@@ -1,6 +1,6 @@
 """Edge: derived files find their place when their rows do."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +31,7 @@ class Thumbnails(NamedTuple):
 
     published: int
     lost: list[str]  #: paths where one should be and is none
+    moved: list[tuple[Path, Path]]  #: from where it waited, to its place
 
 
 def publish_thumbnails(state: Path, instance: pa.Table, outcomes: Mapping[int, str]) -> Thumbnails:
@@ -48,18 +49,26 @@ def publish_thumbnails(state: Path, instance: pa.Table, outcomes: Mapping[int, s
         for seq, path, digest in zip(*columns, strict=True)
         if path is not None
     ]
-    published, lost = 0, []
+    published, lost, moved = 0, [], []
     for outcome, final, digest, path in rows:
         if outcome not in WINNERS:
             continue
+        waiting = staged(final, digest)
         try:
-            staged(final, digest).replace(final)
+            waiting.replace(final)
         except FileNotFoundError:  # A copy that did not win took it along.
             if outcome not in KNOWN or not final.exists():
                 lost.append(path)
         else:
+            moved.append((waiting, final))
             published += outcome not in KNOWN
     for outcome, final, digest, _ in rows:
         if outcome not in WINNERS:
             staged(final, digest).unlink(missing_ok=True)
-    return Thumbnails(published, lost)
+    return Thumbnails(published, lost, moved)
+
+
+def take_back(moved: Sequence[tuple[Path, Path]]) -> None:
+    """Let thumbnails wait again: their rows were not committed, and will be tried once more."""
+    for waiting, final in moved:
+        final.replace(waiting)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Self
+from typing import NamedTuple, Self
 
 from ingestd.errors import Reason
 
@@ -57,6 +57,16 @@ class Fault:
     detail: str
 
 
+class Past(NamedTuple):
+    """What the ledger knew of a file that must be read."""
+
+    attempts: int = 0  #: tries without success, as it is now
+    known: bool = False  #: whether its path has a row
+
+
+NEW = Past()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
     """A file whose sender has finished; the work of one worker step."""
@@ -66,10 +76,10 @@ class Arrival:
     path: str
     size_bytes: int
     mtime_ns: int
-    attempts: int = 0  #: how often it was tried before
+    past: Past = NEW
 
     @classmethod
-    def of(cls, sighting: Sighting, *, seq: int, attempts: int) -> Self:
+    def of(cls, sighting: Sighting, past: Past, *, seq: int) -> Self:
         """Turn a settled sighting into work."""
         return cls(
             seq=seq,
@@ -77,7 +87,7 @@ class Arrival:
             path=sighting.path,
             size_bytes=sighting.size_bytes,
             mtime_ns=sighting.mtime_ns,
-            attempts=attempts,
+            past=past,
         )
 
 
@@ -90,6 +100,7 @@ class SeriesFile:
     path: str
     size_bytes: int
     mtime_ns: int
+    copies: tuple["SeriesFile", ...] = ()  #: where the same bytes are, should these be away
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

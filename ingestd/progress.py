@@ -19,21 +19,21 @@ LINE_S = 5.0  #: away from a terminal, one line in so many seconds
 
 
 class Bar:
-    """A bar on a terminal: files, files a second, refused."""
+    """A bar on a terminal: files and then series, how many a second, and what was refused."""
 
     def __init__(self) -> None:
-        self._started_s = time.monotonic()
+        self._doing, self._since_s = "reading", time.monotonic()
         self._shown_s = 0.0
         self._bar = RichProgress(
             SpinnerColumn(),
             TextColumn("{task.description:<9}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]:.0f} files/s, {task.fields[refused]} refused"),
+            TextColumn("{task.fields[rate]}, {task.fields[refused]} refused"),
             TimeElapsedColumn(),
             console=Console(stderr=True),
         )
-        self._task = self._bar.add_task("reading", total=None, rate=0.0, refused=0)
+        self._task = self._bar.add_task("reading", total=None, rate="", refused=0)
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -50,10 +50,13 @@ class Bar:
     def show(self, *, found: int, done: int, refused: int, doing: str) -> None:
         """Redraw, at most ten times a second."""
         now_s = time.monotonic()
-        if now_s - self._shown_s < 0.1 and doing != "done":
+        if now_s - self._shown_s < 0.1 and done < found:
             return
         self._shown_s = now_s
-        rate = done / max(0.001, now_s - self._started_s)
+        if doing != self._doing:
+            self._doing, self._since_s = doing, now_s
+        a_second = done / max(0.001, now_s - self._since_s)
+        rate = f"{a_second:.0f} {'files' if doing == 'reading' else 'series'}/s"
         self._bar.update(
             self._task,
             total=found,
@@ -86,7 +89,8 @@ class Lines:
         now_s = time.monotonic()
         if now_s - self._shown_s >= LINE_S:
             self._shown_s = now_s
-            print(f"{doing}: {done} of {found} files, {refused} refused", file=sys.stderr)  # noqa: T201 -- this is the output
+            what = "files" if doing == "reading" else "series"
+            print(f"{doing}: {done} of {found} {what}, {refused} files refused", file=sys.stderr)  # noqa: T201 -- this is the output
 
 
 def progress() -> Bar | Lines:

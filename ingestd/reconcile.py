@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,12 +20,15 @@ from ingestd.workers import Pool, WorkerLost
 
 log = structlog.get_logger()
 
-#: The files of a series, as the ledger knows them now.
+#: The instances of a series, and where their bytes are: the file itself first, then its copies.
 SERIES_FILES = """
-    SELECT i.StudyInstanceUID, i.SOPInstanceUID, i.root, i.path, f.size_bytes, f.mtime_ns
+    SELECT i.StudyInstanceUID, i.SOPInstanceUID,
+        list([f.root, f.path] ORDER BY f.state, f.first_seen_utc, f.root, f.path),
+        list([f.size_bytes, f.mtime_ns] ORDER BY f.state, f.first_seen_utc, f.root, f.path)
     FROM instance AS i
-    JOIN file AS f ON f.root = i.root AND f.path = i.path
-    WHERE i.SeriesInstanceUID = ?
+    JOIN file AS f ON f.SOPInstanceUID = i.SOPInstanceUID AND f.digest = i.digest
+    WHERE i.SeriesInstanceUID = ? AND f.state IN ('cataloged', 'duplicate')
+    GROUP BY ALL
     ORDER BY i.SOPInstanceUID
 """
 
@@ -107,16 +110,18 @@ class Series:
                 self._put_back(uid)
                 raise
 
-    def finish(self, tick: Callable[[], None]) -> None:
-        """Judge every series that is open, now; call `tick` while it takes."""
-        while True:
+    def finish(self, tick: Callable[[], bool]) -> None:
+        """Judge every series that is open, now; call `tick` meanwhile, until it says to stop.
+
+        A series that cannot be read just now stays open.
+        """
+        while tick():
             self.tick(quiet_s=0.0)
             with self._lock:
                 waiting = [uid for uid in self._arrived if uid not in self._trouble]
                 if not waiting and not self._under_way:
                     return
                 self._lock.wait(0.1)
-            tick()
 
     def _take_quiet(self, before_s: float) -> list[str]:
         now_s = time.monotonic()
@@ -143,21 +148,20 @@ class Series:
                 " RETURNING revision",
                 [uid],
             ).fetchall()
-        files = self._catalog.rows(SERIES_FILES, uid)
-        if not rows or not files:
+        if not rows:
             self._end(uid)
             return
+        found = self._catalog.rows(SERIES_FILES, uid)
         job = SeriesJob(
-            StudyInstanceUID=files[0][0],
+            StudyInstanceUID=found[0][0] if found else "",
             SeriesInstanceUID=uid,
             revision=rows[0][0],
-            files=tuple(
-                SeriesFile(
-                    SOPInstanceUID=sop, root=root, path=path, size_bytes=size, mtime_ns=mtime
-                )
-                for _, sop, root, path, size, mtime in files
-            ),
+            files=tuple(series_file(sop, places, looks) for _, sop, places, looks in found),
         )
+        if not job.files:  # Every file is gone: the volume stays, and the judgement is made.
+            self._judge(job)
+            self._end(uid)
+            return
         if not self._settings.volume.enabled:
             self._stacked(job, tables.VOLUME.empty_table(), tables.VOLUME_SLICE.empty_table())
             return
@@ -251,6 +255,15 @@ class Series:
             self._lock.notify_all()
 
 
+def series_file(uid: str, places: list[list[str]], looks: list[list[int]]) -> SeriesFile:
+    """Make the record of an instance from where its bytes are."""
+    files = [
+        SeriesFile(SOPInstanceUID=uid, root=root, path=path, size_bytes=size, mtime_ns=mtime)
+        for (root, path), (size, mtime) in zip(places, looks, strict=True)
+    ]
+    return replace(files[0], copies=tuple(files[1:]))
+
+
 def no_volume(job: SeriesJob, error: WorkerLost | IngestError) -> pa.Table:
     """Make the row of a series that could not be stacked."""
     row = {
@@ -272,5 +285,6 @@ def due_retries(catalog: Catalog) -> dict[str, list[str]]:
 
 
 def free_bytes(state: Path) -> int:
-    """How much room the state folder's disk has."""
-    return shutil.disk_usage(state).free
+    """How much room the disk has that the state folder is on, or will be on."""
+    there = next(folder for folder in (state, *state.absolute().parents) if folder.is_dir())
+    return shutil.disk_usage(there).free

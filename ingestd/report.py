@@ -1,10 +1,12 @@
 """Edge: what the commands print: summaries, tables, elements."""
 
 import json
+import math
 import os
 import re
 import shutil
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any
 
@@ -65,7 +67,7 @@ def write(table: pa.Table, as_format: str, output: Path | None) -> None:
         if as_format == "csv":
             pyarrow.csv.write_csv(flat(table), target)
         elif as_format == "json":
-            target.write(json.dumps(table.to_pylist(), default=str, ensure_ascii=False).encode())
+            target.write(json.dumps(json_rows(table), default=str, ensure_ascii=False).encode())
             target.write(b"\n")
         else:
             target.write((as_table(table) + "\n").encode())
@@ -75,6 +77,29 @@ def write(table: pa.Table, as_format: str, output: Path | None) -> None:
     finally:
         if output:
             target.close()
+
+
+def json_rows(table: pa.Table) -> list[dict[str, Any]]:
+    """Make rows that JSON can hold: no NaN, numbers as numbers, each column under its own name."""
+    names = [
+        name if name not in table.column_names[:at] else f"{name}_{at + 1}"
+        for at, name in enumerate(table.column_names)
+    ]
+    columns = [map(json_value, column.to_pylist()) for column in table.columns]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def json_value(value: object) -> object:
+    """Make one value fit for JSON."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, list):
+        return [json_value(part) for part in value]
+    if isinstance(value, dict):
+        return {key: json_value(part) for key, part in value.items()}
+    return value
 
 
 def flat(table: pa.Table) -> pa.Table:
@@ -96,9 +121,11 @@ def flat(table: pa.Table) -> pa.Table:
 
 def as_table(table: pa.Table) -> str:
     """Draw a table for people: columns as wide as they need, long cells shortened."""
-    rows = table.slice(0, SHOWN_ROWS).to_pylist()
+    shown = table.slice(0, SHOWN_ROWS)
     names = table.column_names
-    cells = [[shortened(plain(row[name])) for name in names] for row in rows]
+    fit = shortened if sys.stdout.isatty() else str
+    columns = [[fit(plain(value)) for value in column.to_pylist()] for column in shown.columns]
+    cells = [list(row) for row in zip(*columns, strict=True)]
     wide = [
         max([cell_len(name), *(cell_len(line[index]) for line in cells)])
         for index, name in enumerate(names)
@@ -177,6 +204,8 @@ def status_text(found: dict[str, Any]) -> str:
             f"queue      {daemon['settling']} settling, {daemon['waiting']} waiting,"
             f" {daemon['open_series']} series open, {daemon['worker_deaths']} workers lost"
         )
+    if catalog is None:
+        return "\n".join([*lines, f"catalog    {found['error']}"])
     lines.append(f"files      {counted(catalog['files'])}")
     if catalog["refused"]:
         lines.append(f"refused    {counted(catalog['refused'])}")
@@ -218,7 +247,7 @@ def instance_of_path(client: Client, path: str) -> str:
     full = os.path.abspath(path)
     rows = client.sql(
         "SELECT SOPInstanceUID, state, reason, detail FROM file"
-        f" WHERE root || '/' || path = {quoted(full)}"
+        f" WHERE root || '/' || path = {quoted(full)} OR path = {quoted(path)}"
     ).to_pylist()
     if not rows:
         raise SqlError(f"{full}: the ledger does not know this file")

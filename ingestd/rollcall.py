@@ -64,14 +64,22 @@ class RollCall:
     def __init__(self, catalog: Catalog, root: str, *, brake_percent: float) -> None:
         self._catalog, self._root, self._brake_percent = catalog, root, brake_percent
         self._closing = ExitStack()
-        self._db = self._closing.enter_context(catalog.cursor())
-        self._db.execute("CREATE TEMP TABLE present (hash UBIGINT)")
-        self._db.execute("CREATE TEMP TABLE absent (path VARCHAR, sweeps INTEGER)")
+        self._generation = -1
         self._braked = False
 
     def begin(self) -> None:
         """Start a sweep: nobody has been seen yet."""
+        if self._generation != self._catalog.generation:
+            self._open()
         self._db.execute("TRUNCATE present")
+
+    def _open(self) -> None:
+        """Make the temporary tables; those of a catalog that was opened anew are gone."""
+        self._closing.close()
+        self._generation = self._catalog.generation
+        self._db = self._closing.enter_context(self._catalog.cursor())
+        self._db.execute("CREATE OR REPLACE TEMP TABLE present (hash UBIGINT)")
+        self._db.execute("CREATE OR REPLACE TEMP TABLE absent (path VARCHAR, sweeps INTEGER)")
 
     def note(self, paths: Sequence[str]) -> None:
         """These are there."""

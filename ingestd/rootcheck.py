@@ -45,9 +45,10 @@ class RootCheck:
         """
         status = os.stat(self._root)
         mount = mount_of(self._root, mountinfo())
-        if self._mount not in (None, mount):
+        if self._mount and len(mount.place) < len(self._mount.place):
             # An unmounted share leaves an empty folder behind, which looks like a great deletion.
-            raise OSError(errno.ENODEV, f"it lies on {mount.kind} at {mount.place} now")
+            was = f"{self._mount.kind} at {self._mount.place}"
+            raise OSError(errno.ENODEV, f"{was} is not mounted; mount it, or start ingestd anew")
         if self._sentinel and not os.path.exists(f"{self._root}/{self._sentinel}"):
             raise OSError(errno.ENOENT, f"the sentinel {self._sentinel} is not there")
         os.scandir(self._root).close()

@@ -5,24 +5,22 @@ import signal
 import threading
 import time
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-import structlog
-
 from ingestd import config
-from ingestd.errors import ConfigError
+from ingestd.errors import ConfigError, IngestError, Reason
+from ingestd.reconcile import free_bytes
 from ingestd.service import Works
 from ingestd.sweep import Ignored, Seen, sweep
-
-log = structlog.get_logger()
 
 
 class Progress(Protocol):
     """Who shows how far a scan is."""
 
     def show(self, *, found: int, done: int, refused: int, doing: str) -> None:
-        """So many files were found, have an outcome, were refused."""
+        """So many were found, are done, were refused: files, and then series."""
 
 
 class Scan:
@@ -37,22 +35,29 @@ class Scan:
         self._folders, self._settings, self._state = folders, settings, state
         self._progress = progress
         self._stop = threading.Event()
+        self._works: Works | None = None
         self._started_s = time.monotonic()
 
     def run(self) -> dict[str, Any]:
-        """Scan, and give the summary: how many of what."""
+        """Scan, and give the summary: how many of what.
+
+        raises  IngestError disk_full when the state folder has no room to begin with
+        """
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._interrupt())
+        check_room(self._state, self._settings.space.min_free_bytes)
         with Works(
-            self._settings, self._state, done=lambda _, __: None, failed=self._fail
+            self._settings,
+            self._state,
+            done=lambda _, __: None,
+            failed=self._fail,
+            halted=self._fail,  # Nobody waits for room at a terminal, or in a nightly job.
         ) as works:
             self._works = works
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, lambda *_: self._interrupt())
             for folder in self._folders:
-                self._take(str(folder))
-            works.conductor.drain(lambda: self._tell("reading"))
-            if not self._stop.is_set():
-                works.series.finish(lambda: self._tell("stacking"))
-            self._tell("done")
+                self._take(works, str(folder))
+            works.conductor.drain(lambda: self._tell(works))
+            works.series.finish(lambda: self._stacking(works))
         return self._summary(works)
 
     @property
@@ -62,43 +67,55 @@ class Scan:
 
     def _interrupt(self) -> None:
         self._stop.set()
-        self._works.conductor.close_door()
+        if self._works is not None:
+            self._works.conductor.close_door()
 
     def _fail(self, error: BaseException) -> None:
         self.failure = error
         self._interrupt()
 
-    def _take(self, root: str) -> None:
+    def _take(self, works: Works, root: str) -> None:
         """Offer every file below `root` that the ledger does not know as it is."""
         try:
             for seen in sweep(root, Ignored.of(config.IGNORE)):
-                if self._stop.is_set() or not self._offer(root, seen):
+                if self._stop.is_set() or not self._offer(works, root, seen):
                     return
         except OSError as error:
             self.unlisted.append((root, str(error.strerror)))
 
-    def _offer(self, root: str, seen: Seen) -> bool:
+    def _offer(self, works: Works, root: str, seen: Seen) -> bool:
         """Offer one stretch of a sweep; False when no more work is taken."""
-        works = self._works
         self.found += len(seen.sightings) + len(seen.faults)
         self.unlisted += [(f"{root}/{path}", str(error.strerror)) for path, error in seen.unlisted]
-        unknown = works.catalog.unknown(seen.sightings)
+        # Somebody asks now: what waits for its next try is tried now.
+        unknown = works.catalog.unknown(seen.sightings, now=datetime.max)  # noqa: DTZ901
         self.unchanged += len(seen.sightings) - len(unknown)
         self.unchanged += len(seen.faults) - works.refuse(seen.faults)
-        for sighting, attempts in unknown:
-            if not works.offer(sighting, attempts):
+        for sighting, past in unknown:
+            if not works.offer(sighting, past):
                 return False
-            self._tell("reading")
+            self._tell(works)
         return True
 
-    def _tell(self, doing: str) -> None:
-        tally = self._works.conductor.tally
+    def _tell(self, works: Works) -> None:
+        tally = works.conductor.tally
         self._progress.show(
             found=self.found - self.unchanged,
             done=tally.files,
             refused=tally.states["refused"],
-            doing=doing,
+            doing="reading",
         )
+
+    def _stacking(self, works: Works) -> bool:
+        """Show how many series are done; False to stop."""
+        done = len(works.series.done.series)
+        self._progress.show(
+            found=done + works.series.open,
+            done=done,
+            refused=works.conductor.tally.states["refused"],
+            doing="stacking",
+        )
+        return not self._stop.is_set()
 
     def _summary(self, works: Works) -> dict[str, Any]:
         tally = works.conductor.tally
@@ -112,6 +129,7 @@ class Scan:
             "retry": tally.states["retry"],
             "instances": tally.instances,
             "series": len(works.series.done.series),
+            "series_open": works.series.open,
             "volumes": works.series.done.volumes,
             "thumbnails": tally.thumbnails,
             "problems": tally.problems,
@@ -119,17 +137,33 @@ class Scan:
         }
 
 
+def check_room(state: Path, needed_bytes: int) -> None:
+    """See that there is room to begin with.
+
+    raises  IngestError disk_full
+    """
+    free = free_bytes(state)
+    if free < needed_bytes:
+        raise IngestError(
+            Reason.DISK_FULL,
+            f"{state}: {free} bytes are free, and [space] min_free_bytes asks for {needed_bytes}."
+            " Make room, or name another state folder.",
+        )
+
+
 def folders(paths: Sequence[Path]) -> list[Path]:
     """Make roots of what the command line names.
 
     raises  ConfigError when one is no folder, or lies in another
     """
-    found = [Path(os.path.abspath(path)) for path in paths]
+    found = list(dict.fromkeys(Path(os.path.abspath(path)) for path in paths))
     for folder in found:
         if not folder.is_dir():
             what = "is a file; name its folder" if folder.exists() else "is not there"
             raise ConfigError(f"{folder}: {what}")
+    real = {folder: folder.resolve() for folder in found}
+    for folder in found:
         for other in found:
-            if other is not folder and folder.is_relative_to(other):
+            if other is not folder and real[folder].is_relative_to(real[other]):
                 raise ConfigError(f"{folder} lies in {other}; each file would be seen twice")
     return found

@@ -17,7 +17,7 @@ from ingestd.catalog import Catalog
 from ingestd.errors import IngestError
 from ingestd.files import look
 from ingestd.hints import Hints, InFlight
-from ingestd.model import Fault, Sighting
+from ingestd.model import Fault, Past, Sighting
 from ingestd.rollcall import RollCall
 from ingestd.rootcheck import Health, RootCheck, mountinfo
 from ingestd.settle import Settling
@@ -54,7 +54,7 @@ class Scout:
         ledger: Catalog,
         roll: RollCall,
         kernel: watch.KernelWatch,
-        offer: Callable[[Sighting, int], bool],
+        offer: Callable[[Sighting, Past], bool],
         refuse: Callable[[Sequence[Fault]], object],
         health: Health,
     ) -> None:
@@ -73,7 +73,7 @@ class Scout:
             else settings.settle.quiet_polled_s
         )
         self._settling = Settling(quiet_s=quiet_s, limit=SETTLING_FILES)
-        self._attempts: dict[str, int] = {}
+        self._past: dict[str, Past] = {}
         self._hints = Hints(HINTS)
         self._in_flight = InFlight()
         self._check = RootCheck(self.root, root.sentinel)
@@ -129,9 +129,11 @@ class Scout:
             except OSError as error:
                 self._unreachable(error.strerror or type(error).__name__)
             except Exception:
-                log.exception("scout_failed", root=self.root)
                 self._listing = None
-                self._stopping.wait(self._back_off_s)
+                if not self._stopping.is_set():
+                    log.exception("scout_failed", root=self.root)
+                    self.health.set("degraded", "a fault of ours; the log has it")
+                    self._stopping.wait(self._back_off_s)
 
     def _round(self) -> None:
         """One turn: the root, the hints, a stretch of the sweep, what has settled."""
@@ -270,9 +272,9 @@ class Scout:
     def _consider(self, sightings: Sequence[Sighting]) -> None:
         """Let files settle that the ledger does not know as they are."""
         free = [look for look in sightings if not self._in_flight.has(look.path)]
-        for sighting, attempts in self._ledger.unknown(free):
-            if attempts:
-                self._attempts[sighting.path] = attempts
+        for sighting, past in self._ledger.unknown(free):
+            if past.known:
+                self._past[sighting.path] = past
             self._offer_settled(sighting)
 
     def _settle(self) -> None:
@@ -283,7 +285,7 @@ class Scout:
             found = self._look(path)
             if not found:
                 self._settling.forget(path)
-                self._attempts.pop(path, None)
+                self._past.pop(path, None)
             for sighting in found:
                 self._offer_settled(sighting)
 
@@ -291,7 +293,7 @@ class Scout:
         if not self._settling.saw(sighting):
             return
         self._in_flight.add(sighting.path)
-        if not self._offer(sighting, self._attempts.pop(sighting.path, 0)):
+        if not self._offer(sighting, self._past.pop(sighting.path, Past())):
             self.done([sighting.path])
 
     def _look(self, path: str) -> list[Sighting]:

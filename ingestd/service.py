@@ -11,13 +11,18 @@ from pathlib import Path
 from typing import Any, Self
 
 import structlog
-from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED
+from apscheduler.events import (
+    EVENT_JOB_ERROR,
+    EVENT_JOB_MISSED,
+    JobExecutionEvent,
+)
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from ingestd import __version__, config, reconcile
 from ingestd.catalog import Catalog
 from ingestd.conductor import Conductor
-from ingestd.model import Arrival, Fault, Patience, Sighting
+from ingestd.errors import IngestError
+from ingestd.model import Arrival, Fault, Past, Patience, Sighting
 from ingestd.rollcall import RollCall
 from ingestd.rootcheck import Health, State
 from ingestd.scout import Scout
@@ -44,6 +49,7 @@ class Works:
         *,
         done: Callable[[str, Sequence[str]], None],
         failed: Callable[[BaseException], None],
+        halted: Callable[[IngestError], None] = lambda _: None,
     ) -> None:
         self.settings, self.state = settings, state
         patience = Patience(
@@ -67,6 +73,7 @@ class Works:
             done=done,
             touched=self.series.touched,
             failed=failed,
+            halted=halted,
         )
         self._seqs = itertools.count(1)
         self.conductor.start()
@@ -84,9 +91,9 @@ class Works:
         self.pool.shutdown(cancel_futures=True)
         self.catalog.close()
 
-    def offer(self, sighting: Sighting, attempts: int) -> bool:
+    def offer(self, sighting: Sighting, past: Past) -> bool:
         """Give a settled file to the workers; wait while they have enough."""
-        return self.conductor.offer(Arrival.of(sighting, seq=next(self._seqs), attempts=attempts))
+        return self.conductor.offer(Arrival.of(sighting, past, seq=next(self._seqs)))
 
     def refuse(self, faults: Sequence[Fault]) -> int:
         """Put entries that are no files into the ledger; say how many it did not have yet."""
@@ -115,6 +122,8 @@ class Daemon:
         self.started_s = time.monotonic()
         self.failure: BaseException | None = None
         self._stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stop.set())
         self._parts = ExitStack()
         self._scouts: dict[str, Scout] = {}
         try:
@@ -150,6 +159,7 @@ class Daemon:
         server = Server(self.works.catalog, self.status, settings.sql, state=state)
         self._parts.callback(server.stop)
         server.start()
+        self._space()
         self._jobs()
         for scout in self._scouts.values():
             scout.start()
@@ -171,19 +181,14 @@ class Daemon:
         scheduler.add_job(self._watch_scouts, "interval", seconds=10, id="scouts")
         scheduler.add_listener(
             lambda event: log.warning("job_late", job=event.job_id, code=event.code),
-            EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES,
+            EVENT_JOB_MISSED,
         )
-        scheduler.add_listener(
-            lambda event: log.error("job_failed", job=event.job_id, exc_info=event.exception),
-            EVENT_JOB_ERROR,
-        )
+        scheduler.add_listener(job_failed, EVENT_JOB_ERROR)
         scheduler.start()
         self._parts.callback(scheduler.shutdown, wait=False)
 
     def run(self) -> int:
         """Live until a signal; give the exit code."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._stop.set())
         log.info(
             "started",
             version=__version__,
@@ -286,3 +291,11 @@ class Daemon:
         until_s = time.monotonic() + 1.0
         for scout in self._scouts.values():
             scout.join(until_s - time.monotonic())
+
+
+def job_failed(event: JobExecutionEvent) -> None:
+    """Tell of a job that failed; while we halt it is only late, and comes again."""
+    if isinstance(event.exception, IngestError):
+        log.warning("job_halted", job=event.job_id, reason=str(event.exception.reason))
+    else:
+        log.error("job_failed", job=event.job_id, exc_info=event.exception)

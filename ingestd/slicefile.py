@@ -54,10 +54,20 @@ class Source:
 
 
 def open_unchanged(file: SeriesFile) -> BufferedReader:
-    """Open a file that is still the one the catalog knows.
+    """Open a file that is still the one the catalog knows, or else a copy of it.
 
-    raises  IngestError `still_changing`, `not_readable` or `transient_io`
+    raises  IngestError `still_changing`, `not_readable` or `transient_io`, of the file itself
     """
+    errors: list[IngestError] = []
+    for place in (file, *file.copies):
+        try:
+            return _open(place)
+        except IngestError as error:
+            errors.append(error)
+    raise errors[0]
+
+
+def _open(file: SeriesFile) -> BufferedReader:
     try:
         handle = open(files.as_path(file.root, file.path), "rb")  # noqa: SIM115 - the caller closes
     except OSError as error:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from ingestd.dicom.keywords import KEPT
+from ingestd.errors import Reason
 
 ARROW_TYPES: dict[str, pa.DataType] = {
     "VARCHAR": pa.string(),
@@ -36,6 +37,7 @@ FILE = pa.schema(
         ("reason", pa.string()),
         ("detail", pa.string()),
         ("attempts", pa.int32()),
+        ("known", pa.bool_()),
         ("digest", pa.string()),
         ("SOPInstanceUID", pa.string()),
     ]
@@ -116,6 +118,15 @@ VOLUME_SLICE = pa.schema(
         ("frame", pa.int32()),
         ("position_mm", pa.float64()),
     ]
+)
+
+
+#: What becomes of a file, by its reason.
+VERDICTS = pa.table(
+    {
+        "reason": [str(reason) for reason in Reason],
+        "verdict": [str(reason.verdict) for reason in Reason],
+    }
 )
 
 

@@ -123,9 +123,10 @@ def file_rows(rows: Sequence[Parsed], refused: Sequence[tuple[Arrival, IngestErr
         "reason": [error and str(error.reason) for error in errors],
         "detail": [error and error.detail for error in errors],
         "attempts": [
-            arrival.attempts + 1 if error else 0
+            arrival.past.attempts + 1 if error else 0
             for arrival, error in zip(arrivals, errors, strict=True)
         ],
+        "known": [arrival.past.known for arrival in arrivals],
         "digest": [row.digest for row in rows] + [None] * len(refused),
         "SOPInstanceUID": [str(row.instance["SOPInstanceUID"]) for row in rows]
         + [None] * len(refused),

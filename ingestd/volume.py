@@ -117,6 +117,8 @@ def _headers(job: SeriesJob, beat: voxels.Beat) -> _Series:
             continue
         found += header.planes
         for plane in header.planes[:1]:
+            if plane.SOPInstanceUID != file.SOPInstanceUID:
+                raise IngestError(Reason.STILL_CHANGING, "the file holds another instance now")
             sources[plane.SOPInstanceUID] = header.source
             about[plane.SOPInstanceUID] = header.about
     return _Series(

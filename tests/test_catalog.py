@@ -6,8 +6,8 @@ import pyarrow as pa
 import pytest
 from conftest import PATIENCE
 
-from ingestd import derived, tables
-from ingestd.catalog import Catalog, migrations
+from ingestd import derived, sql, tables
+from ingestd.catalog import Catalog
 from ingestd.dicom.keywords import KEPT
 from ingestd.errors import Reason, StateError
 from ingestd.model import Sighting
@@ -34,6 +34,7 @@ def file(
         "size_bytes": 10,
         "mtime_ns": mtime_ns,
         "reason": reason and str(reason),
+        "known": True,
         "attempts": attempts,
         "digest": None if reason else digest,
         "SOPInstanceUID": None if reason else uid,
@@ -184,6 +185,39 @@ def test_tries_come_later_and_later_up_to_a_limit(catalog: Catalog) -> None:
     assert waits == [timedelta(seconds=5), timedelta(seconds=10)]
 
 
+def test_an_overwritten_file_leaves_its_instance_to_a_copy(catalog: Catalog) -> None:
+    catalog.write(batch(file("a", "1.1"), file("copy", "1.1")), now=NOW)
+    catalog.write(batch(file("a", "2.2", B)), now=NOW)
+    assert catalog.rows("SELECT SOPInstanceUID, path FROM instance ORDER BY 1") == [
+        ("1.1", "copy"),
+        ("2.2", "a"),
+    ]
+    assert states(catalog) == {"a": "cataloged", "copy": "cataloged"}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(file("a", "2.2", B), id="by another instance"),
+        pytest.param(file("a", reason=Reason.NOT_DICOM, attempts=1), id="by something else"),
+    ],
+)
+def test_an_instance_whose_only_file_was_overwritten_says_so(
+    catalog: Catalog, other: dict[str, object]
+) -> None:
+    catalog.write(batch(file("a", "1.1")), now=NOW)
+    catalog.write(batch(other), now=NOW)
+    assert catalog.rows("SELECT SOPInstanceUID, kind FROM problem") == [("1.1", "source_lost")]
+    assert catalog.rows("SELECT kind FROM event") == [("source_lost",)]
+    assert catalog.rows("SELECT count(*) FROM location WHERE SOPInstanceUID = '1.1'") == [(0,)]
+
+
+def test_a_file_that_cannot_be_read_just_now_has_not_lost_its_instance(catalog: Catalog) -> None:
+    catalog.write(batch(file("a")), now=NOW)
+    catalog.write(batch(file("a", reason=Reason.TRANSIENT_IO, attempts=1)), now=NOW)
+    assert catalog.rows("SELECT count(*) FROM problem") == [(0,)]
+
+
 def test_a_new_instance_reopens_a_series_that_was_judged(catalog: Catalog) -> None:
     catalog.write(batch(file("a", "1.1")), now=NOW)
     with catalog.transaction() as db:
@@ -244,7 +278,7 @@ def test_unknown(catalog: Catalog, look: Sighting, prepare: str, expected: list[
     catalog.write(batch(file("a")), now=NOW)
     with catalog.transaction() as db:
         db.execute(prepare)
-    assert [attempts for _, attempts in catalog.unknown([look], now=NOW)] == expected
+    assert [past.attempts for _, past in catalog.unknown([look], now=NOW)] == expected
 
 
 def test_a_batch_that_fails_half_way_leaves_nothing(
@@ -316,7 +350,7 @@ def test_every_table_and_column_has_a_comment(catalog: Catalog) -> None:
 def test_a_catalog_newer_than_the_program_is_refused(tmp_path: Path) -> None:
     state = tmp_path / "newer"
     with Catalog(state, memory_bytes=1 << 28, patience=PATIENCE) as made:
-        newer = len(migrations()) + 1
+        newer = len(sql.migrations()) + 1
         with made.transaction() as db:
             db.execute("INSERT INTO migration VALUES (?, 'later', ?)", [newer, NOW])
     with pytest.raises(StateError, match=f"at migration {newer}"):
@@ -390,3 +424,22 @@ def test_a_thumbnail_that_is_lost_is_said_to_be_and_not_promised(catalog: Catalo
     catalog.write(pictured(batch(file("a")), "nothing.jpg"), now=NOW)
     assert catalog.rows("SELECT thumbnail_path FROM instance") == [(None,)]
     assert catalog.rows("SELECT kind FROM problem") == [("thumbnail_lost",)]
+
+
+def test_a_batch_whose_commit_failed_comes_again_with_its_thumbnails(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = picture(catalog, "x.jpg", A)
+    rows = pictured(batch(file("a")), "x.jpg")
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(catalog, "_account", fail)
+        with pytest.raises(OSError, match="No space left"):
+            catalog.write(rows, now=NOW)
+    catalog.write(rows, now=NOW)
+    assert read() == A.encode()
+    assert catalog.rows("SELECT thumbnail_path FROM instance") == [("thumbnails/x.jpg",)]
+    assert catalog.rows("SELECT count(*) FROM problem") == [(0,)]

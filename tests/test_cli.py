@@ -149,6 +149,7 @@ def test_scan_json_is_one_object_and_nothing_else(tmp_path: Path, state: Path) -
         "retry",
         "instances",
         "series",
+        "series_open",
         "volumes",
         "thumbnails",
         "problems",

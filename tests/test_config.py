@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from ingestd.config import Config, as_toml, load
+from ingestd.config import Config
 from ingestd.errors import ConfigError
+from ingestd.toml import as_toml, load
 
 SHIPPED = Path(__file__).parents[1] / "config" / "ingestd.toml"
 

@@ -7,6 +7,7 @@ import pytest
 import structlog
 
 from ingestd import config, log
+from ingestd.catalog import Catalog
 
 Written = Callable[[], list[str]]
 
@@ -22,29 +23,38 @@ def written(monkeypatch: pytest.MonkeyPatch) -> Iterator[Written]:
 
 
 def test_a_line_has_priority_event_and_pairs(written: Written) -> None:
-    structlog.get_logger().warning("refused", path="/in/a b", took_ms=3)
+    structlog.get_logger().warning("refused", root="/in/a b", took_ms=3)
     (line,) = written()
     event, _, rest = line.partition(" ")
     assert event == "<4>refused"
-    assert rest.startswith('path="/in/a b" took_ms=3 timestamp=')
+    assert rest.startswith('root="/in/a b" took_ms=3 timestamp=')
 
 
 def test_a_value_with_a_line_break_stays_one_line(written: Written) -> None:
-    structlog.get_logger().info("refused", path="a\n<0>forged \x1b[31m")
+    structlog.get_logger().info("refused", root="a\n<0>forged \x1b[31m")
     (line,) = written()
-    assert json.loads(line.split("path=")[1].split(" timestamp")[0]) == "a\n<0>forged \x1b[31m"
+    assert json.loads(line.split("root=")[1].split(" timestamp")[0]) == "a\n<0>forged \x1b[31m"
     assert "\x1b" not in line
 
 
 def test_libraries_speak_through_the_same_lines(written: Written) -> None:
-    logging.getLogger("apscheduler").warning("late")
+    logging.getLogger("uvicorn").warning("late")
     (line,) = written()
-    assert line.startswith('<4>library name="apscheduler" says="late"')
+    assert line.startswith('<4>library name="uvicorn" says="late"')
 
 
 def test_what_pydicom_says_of_values_is_not_written(written: Written) -> None:
     logging.getLogger("pydicom").warning("Invalid value for VR LO: 'Doe^Jane'")
     assert written() == []
+
+
+def test_a_path_below_a_root_is_hashed_as_sql_can_do_it_too(
+    written: Written, catalog: Catalog
+) -> None:
+    structlog.get_logger().warning("not_listed", path="DOE^JANE/1")
+    (line,) = written()
+    assert "DOE" not in line
+    assert catalog.rows("SELECT sha256('DOE^JANE/1')[:12]")[0][0] in line
 
 
 def test_lines_below_the_level_are_not_written(written: Written) -> None:

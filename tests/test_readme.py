@@ -7,7 +7,7 @@ from pathlib import Path
 
 from daemons import COMMAND, scan
 
-from ingestd import config, phantom
+from ingestd import phantom, toml
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 
@@ -32,7 +32,7 @@ def test_the_smallest_config_is_one(tmp_path: Path) -> None:
     found = re.search(r"```toml\n(?P<toml>.*?)```", README, re.DOTALL)
     assert found is not None
     (tmp_path / "ingestd.toml").write_text(found["toml"])
-    loaded = config.load(tmp_path / "ingestd.toml")
+    loaded = toml.load(tmp_path / "ingestd.toml")
     assert len(loaded.root) == len(tomllib.loads(found["toml"])["root"])
 
 

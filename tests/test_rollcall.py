@@ -67,3 +67,15 @@ def test_an_instance_whose_file_is_gone_lives_on_in_its_copy(
     sweeps(roll, 2, "copy", "other")
     assert catalog.rows("SELECT path, digest FROM instance") == [("copy", A)]
     assert states(catalog) == {"a": "gone", "copy": "cataloged", "other": "conflict"}
+
+
+def test_the_count_goes_on_after_the_catalog_was_opened_anew(
+    catalog: Catalog, roll: RollCall
+) -> None:
+    catalog.write(batch(file("a"), file("b", "2.2")), now=NOW)
+    sweeps(roll, 1, "a")
+    catalog.reopen()
+    sweeps(roll, 1, "a")
+    assert states(catalog)["b"] == "cataloged"
+    sweeps(roll, 1, "a")
+    assert states(catalog)["b"] == "gone"

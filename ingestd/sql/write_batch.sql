@@ -2,21 +2,32 @@
 --
 -- Comes in as views: incoming_file, incoming_instance, incoming_tag, incoming_problem (the
 -- schemas of ingestd/tables.py), verdict (reason, verdict) and setting (one row: at_utc,
--- attempts, first_s, limit_s). Leaves behind: the temporary table `decided`.
+-- attempts, first_s, limit_s); and as a temporary table `known`: the rows of `instance` that the
+-- batch is about. Leaves behind the temporary tables `decided`, `fresh` and `outcome`.
+--
+-- Nothing here may read all of `instance` or `file`: a join with them costs more, with millions
+-- of rows, than all the rest. So `known` is looked up by index, and of `file` only what is gone.
+
+-- What the ledger says of these paths so far.
+CREATE OR REPLACE TEMP TABLE prior AS
+SELECT f.seq, old.root, old.path, old.state, old.digest, old.SOPInstanceUID
+FROM (FROM incoming_file WHERE known) AS f
+JOIN file AS old ON old.root = f.root AND old.path = f.path;
 
 -- What each parsed file is to the catalog. An instance is the first file that brought its UID.
 CREATE OR REPLACE TEMP TABLE decided AS
 WITH parsed AS (
     SELECT
         f.seq, f.root, f.path, f.digest, f.SOPInstanceUID,
-        i.instance_id, i.revision,
-        i.root AS old_root, i.path AS old_path, i.digest AS old_digest,
-        coalesce(old.state, '') AS old_state,
+        known.instance_id, known.revision,
+        known.root AS old_root, known.path AS old_path, known.digest AS old_digest,
+        gone.path IS NOT NULL AS old_is_gone,
         row_number() OVER same_uid AS nth,
         first_value(f.digest) OVER same_uid AS first_digest
     FROM incoming_file AS f
-    LEFT JOIN instance AS i USING (SOPInstanceUID)
-    LEFT JOIN file AS old ON old.root = i.root AND old.path = i.path
+    LEFT JOIN known USING (SOPInstanceUID)
+    LEFT JOIN (SELECT root, path FROM file WHERE state = 'gone') AS gone
+        ON gone.root = known.root AND gone.path = known.path
     WHERE f.reason IS NULL
     WINDOW same_uid AS (PARTITION BY f.SOPInstanceUID ORDER BY f.seq)
 )
@@ -29,7 +40,7 @@ SELECT
         WHEN old_root = root AND old_path = path AND old_digest = digest THEN 'same'
         WHEN old_root = root AND old_path = path THEN 'replaced'
         -- The file it came from is gone and here are its bytes: it moved.
-        WHEN old_digest = digest AND old_state = 'gone' AND nth = 1 THEN 'moved'
+        WHEN old_digest = digest AND old_is_gone AND nth = 1 THEN 'moved'
         WHEN old_digest = digest THEN 'duplicate'
         ELSE 'conflict'
     END AS outcome
@@ -84,12 +95,12 @@ SELECT s.at_utc, 'file_conflict' AS kind, d.root, i.SeriesInstanceUID, d.path AS
 FROM decided AS d
 JOIN incoming_instance AS i USING (seq)
 CROSS JOIN setting AS s
-LEFT JOIN file AS old ON old.root = d.root AND old.path = d.path
+LEFT JOIN prior AS old USING (seq)
 WHERE d.outcome = 'conflict'
   AND (old.state IS DISTINCT FROM 'conflict' OR old.digest IS DISTINCT FROM i.digest);
 
 -- The ledger. A reason that may pass is tried again, later and later, up to a limit.
-INSERT INTO file BY NAME
+CREATE OR REPLACE TEMP TABLE outcome AS
 SELECT
     f.root, f.path, f.size_bytes, f.mtime_ns,
     CASE
@@ -116,7 +127,10 @@ SELECT
 FROM incoming_file AS f
 CROSS JOIN setting AS s
 LEFT JOIN decided AS d USING (seq)
-LEFT JOIN verdict AS v ON v.reason = f.reason
+LEFT JOIN verdict AS v ON v.reason = f.reason;
+
+INSERT INTO file BY NAME
+FROM outcome
 ON CONFLICT (root, path) DO UPDATE SET
     size_bytes = excluded.size_bytes,
     mtime_ns = excluded.mtime_ns,
@@ -128,6 +142,45 @@ ON CONFLICT (root, path) DO UPDATE SET
     digest = excluded.digest,
     SOPInstanceUID = excluded.SOPInstanceUID,
     state_utc = excluded.state_utc;
+
+-- A path that now holds something else, for good, has lost the instance it held before. That one
+-- lives on in a copy, if there is one.
+CREATE OR REPLACE TEMP TABLE displaced AS
+SELECT i.instance_id, i.SOPInstanceUID, i.SeriesInstanceUID, i.digest, i.root, i.path
+FROM prior AS p
+JOIN incoming_file AS f USING (seq)
+JOIN instance AS i ON i.SOPInstanceUID = p.SOPInstanceUID AND i.root = p.root AND i.path = p.path
+LEFT JOIN verdict AS v ON v.reason = f.reason
+WHERE f.SOPInstanceUID IS DISTINCT FROM i.SOPInstanceUID AND v.verdict IS DISTINCT FROM 'retry';
+
+CREATE OR REPLACE TEMP TABLE refuge AS
+SELECT d.instance_id, arg_min(f.root, f.first_seen_utc) AS root,
+    arg_min(f.path, f.first_seen_utc) AS path
+FROM displaced AS d
+JOIN file AS f ON f.SOPInstanceUID = d.SOPInstanceUID AND f.digest = d.digest
+WHERE f.state = 'duplicate'
+GROUP BY d.instance_id;
+
+UPDATE instance SET root = r.root, path = r.path
+FROM refuge AS r
+WHERE instance.instance_id = r.instance_id;
+
+UPDATE file SET state = 'cataloged'
+FROM refuge AS r
+WHERE file.root = r.root AND file.path = r.path;
+
+INSERT INTO problem BY NAME
+SELECT d.SOPInstanceUID, d.root, d.path, 'source_lost' AS kind,
+    'its file was overwritten by another one, and there is no copy' AS detail, s.at_utc
+FROM displaced AS d
+CROSS JOIN setting AS s
+WHERE d.instance_id NOT IN (SELECT instance_id FROM refuge);
+
+INSERT INTO event BY NAME
+SELECT s.at_utc, 'source_lost' AS kind, d.root, d.SeriesInstanceUID, d.path AS detail
+FROM displaced AS d
+CROSS JOIN setting AS s
+WHERE d.instance_id NOT IN (SELECT instance_id FROM refuge);
 
 -- New slices re-open a series that was judged, and say so.
 INSERT INTO event BY NAME

@@ -251,11 +251,12 @@ def test_ctrl_c_ends_a_daemon_within_ten_seconds_and_nothing_is_lost(
     assert ingestd.open(daemon.state).sql("FROM file").num_rows == files
 
 
-@pytest.mark.parametrize("command", [["scan", "."], ["sql", "SELECT 1"], ["status"]])
+@pytest.mark.parametrize("command", [["scan", "drop"], ["sql", "SELECT 1"], ["status"]])
 def test_a_state_folder_that_cannot_be_used_is_one_line_and_no_traceback(
     command: list[str], tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
+    (tmp_path / "drop").mkdir()
     done = subprocess.run(
         [*COMMAND, *command, "--state", str(tmp_path / "file" / "state")],
         capture_output=True,

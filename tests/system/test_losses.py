@@ -8,10 +8,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pydicom
+import pytest
 from daemons import COMMAND, Running, oracle, scan, wait_for
+from pydicom.data import get_testdata_file
 
 import ingestd
 from ingestd import phantom
+
+#: A real CT of five slices that comes with pydicom.
+CT_FOLDER = Path(str(get_testdata_file("98892001/CT5N/2062", download=False))).parent
 
 
 def workers_of(pid: int) -> list[int]:
@@ -73,3 +79,100 @@ def test_a_tree_that_is_moved_in_is_found_whole(
     (tmp_path / "outside").rename(daemon.drop / "inside")
     wait_for(lambda: daemon.one("SELECT count(*) FROM file") == count)
     assert daemon.one("SELECT count(*) FROM file WHERE state = 'refused'") == 2
+
+
+def renamed(file: Path, target: Path, patient: str) -> None:
+    """Write a file as another patient's: other UIDs, other pixels."""
+    dataset = pydicom.dcmread(file)
+    for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
+        setattr(dataset, keyword, f"{getattr(dataset, keyword)}.{len(patient)}")
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    dataset.PatientID = patient
+    dataset.PixelData = bytes(len(dataset.PixelData))
+    dataset.save_as(target)
+
+
+def test_one_patients_volume_is_never_made_of_another_ones_pixels(tmp_path: Path) -> None:
+    drop, state = tmp_path / "drop", tmp_path / "state"
+    drop.mkdir()
+    *early, late = sorted(CT_FOLDER.iterdir())
+    for number, file in enumerate(early):
+        shutil.copy(file, drop / str(number))
+    scan(drop, state=state)
+    for number, file in enumerate(early):
+        renamed(file, drop / str(number), "Bob")
+    shutil.copy(late, drop / "late")
+    scan(drop, state=state)
+    uid = pydicom.dcmread(late).SeriesInstanceUID
+    client = ingestd.open(state)
+    rows = client.sql(f"SELECT reason FROM volume WHERE SeriesInstanceUID = '{uid}'").to_pylist()
+    lost = client.sql("FROM problem WHERE kind = 'source_lost'").num_rows
+
+    assert (rows, lost) == ([{"reason": "too_few_slices"}], len(early))
+
+
+def test_a_series_whose_files_moved_is_stacked_from_where_they_are(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    *early, late = sorted(CT_FOLDER.iterdir())
+    for folder in ("first", "second"):
+        (tmp_path / folder).mkdir()
+        for file in early:
+            shutil.copy2(file, tmp_path / folder)
+    scan(tmp_path / "first", state=state)
+    (tmp_path / "first").rename(tmp_path / "away")
+    shutil.copy(late, tmp_path / "second")
+    summary = scan(tmp_path / "second", state=state)
+    assert (summary["duplicate"], summary["volumes"]) == (len(early), 1)
+    assert ingestd.open(state).sql("SELECT shape[1] AS n FROM volume").to_pylist() == [
+        {"n": len(early) + 1}
+    ]
+
+
+def test_a_series_that_cannot_be_read_just_now_is_told_of_and_done_at_the_next_scan(
+    tmp_path: Path,
+) -> None:
+    first, second, state = tmp_path / "first", tmp_path / "second", tmp_path / "state"
+    late = max(CT_FOLDER.iterdir())
+    shutil.copytree(CT_FOLDER, first)
+    (first / late.name).unlink()
+    scan(first, state=state)
+    first.rename(tmp_path / "away")
+    second.mkdir()
+    shutil.copy(late, second)
+    done = subprocess.run(
+        [*COMMAND, "scan", str(second), "--state", str(state)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    (tmp_path / "away").rename(first)
+    after = scan(second, state=state)
+
+    assert (done.returncode, "1 series have files that cannot be read" in done.stderr) == (1, True)
+    assert (after["series"], after["volumes"], after["series_open"]) == (1, 1, 0)
+
+
+def test_a_full_disk_halts_the_daemon_and_room_lets_it_go_on(tmp_path: Path) -> None:
+    drop, small = tmp_path / "drop", tmp_path / "small"
+    drop.mkdir()
+    small.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(small)]
+    if subprocess.run(mount, check=False).returncode:
+        pytest.skip("needs the right to mount a small tmpfs")
+    try:
+        daemon = Running(drop, small)
+        for seed in (1, 2):
+            phantom.write(drop / str(seed), seed)
+        client = ingestd.open(small)
+        wait_for(lambda: client.status()["halted"] == "disk_full")
+        subprocess.run(["mount", "-o", "remount,size=300m", small], check=True)
+        wait_for(lambda: daemon.one("SELECT count(*) FROM file") == 254)
+        (drop / "new").write_text("one more")
+        wait_for(lambda: daemon.one("SELECT count(*) FROM file WHERE path = 'new'"))
+        wait_for(lambda: not client.status()["open_series"])
+        assert daemon.stop() == 0
+        scan(drop, state=tmp_path / "undisturbed")
+        assert oracle(small) == oracle(tmp_path / "undisturbed")
+    finally:
+        daemon.kill()
+        subprocess.run(["umount", "-l", small], check=True)

@@ -1,0 +1,19 @@
+"""Edge: the SQL that is kept in files."""
+
+import re
+from importlib import resources
+
+FOLDER = resources.files("ingestd.sql")
+
+UNKNOWN = (FOLDER / "unknown.sql").read_text()
+VIEWS = (FOLDER / "views.sql").read_text()
+WRITE_BATCH = (FOLDER / "write_batch.sql").read_text()
+
+
+def migrations() -> list[tuple[str, str]]:
+    """Give name and script of each migration, in their order."""
+    folder = FOLDER / "migrations"
+    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
+    for number, name in enumerate(names, start=1):
+        assert re.match(rf"{number:04d}_\w+\.sql$", name), f"migration {name} is out of order"
+    return [(name, (folder / name).read_text()) for name in names]
