@@ -5,6 +5,7 @@ has a cursor of its own that sees whole transactions only.
 """
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -39,6 +40,7 @@ class Catalog:
     def __init__(self, state: Path, *, memory_bytes: int, patience: Patience) -> None:
         self.state = state
         self._writing = threading.RLock()
+        self._opening = threading.Lock()  # no cursor is made while the file is opened anew
         self._patience = patience
         self._memory_bytes = memory_bytes
         self.generation = 0  #: goes up when the file was opened anew, and cursors with it
@@ -64,7 +66,7 @@ class Catalog:
 
     def reopen(self) -> None:
         """Open the file anew: after a full disk DuckDB declares the whole database invalid."""
-        with self._writing:
+        with self._writing, self._opening:
             self._db.close()
             self._db = self._open()
             self._db.execute("SET lock_configuration = true")
@@ -72,21 +74,27 @@ class Catalog:
 
     def _open(self) -> duckdb.DuckDBPyConnection:
         path = self.state / CATALOG_NAME
-        try:
-            return duckdb.connect(
-                str(path),
-                config={
-                    **LOCKED_DOWN,
-                    "memory_limit": f"{self._memory_bytes}B",
-                    "temp_directory": str(self.state / "tmp"),
-                    "checkpoint_threshold": f"{CHECKPOINT_BYTES}B",
-                },
-            )
-        except duckdb.Error as error:
-            raise StateError(
-                f"{path}: DuckDB cannot open the catalog: {error}. Nothing was changed. If the file"
-                " is damaged, put it aside and restore a backup, or scan the folders again."
-            ) from error
+        until_s = time.monotonic() + READER_S
+        while True:
+            try:
+                return duckdb.connect(
+                    str(path),
+                    config={
+                        **LOCKED_DOWN,
+                        "memory_limit": f"{self._memory_bytes}B",
+                        "temp_directory": str(self.state / "tmp"),
+                    },
+                )
+            except duckdb.Error as error:
+                # Some other tool has the file open for reading: it may soon be done.
+                if "lock" in str(error) and time.monotonic() < until_s:
+                    time.sleep(0.2)
+                    continue
+                raise StateError(
+                    f"{path}: DuckDB cannot open the catalog: {error}. Nothing was changed. If the"
+                    " file is damaged, put it aside and restore a backup, or scan the folders"
+                    " again."
+                ) from error
 
     def _migrate(self) -> None:
         """Bring the catalog up to this program; refuse one that is newer."""
@@ -122,9 +130,9 @@ class Catalog:
         """
         with self._writing:
             db = self._db
-            for name, table in views.items():
-                db.register(name, table)
             try:
+                for name, table in views.items():
+                    db.register(name, table)
                 db.execute("BEGIN TRANSACTION")
                 try:
                     yield db
@@ -141,7 +149,10 @@ class Catalog:
     def rows(self, question: str, *values: object) -> list[tuple[Any, ...]]:
         """Answer a question of our own; safe from any thread."""
         with self.cursor() as cursor:
-            return cursor.execute(question, list(values)).fetchall()
+            try:
+                return cursor.execute(question, list(values)).fetchall()
+            except duckdb.Error as error:
+                raise halting(error) from error
 
     @contextmanager
     def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -150,7 +161,8 @@ class Catalog:
         raises  IngestError catalog_broken while the file is being opened anew
         """
         try:
-            cursor = self._db.cursor()
+            with self._opening:
+                cursor = self._db.cursor()
         except duckdb.Error as error:
             raise halting(error) from error
         try:
@@ -263,6 +275,8 @@ class Catalog:
         return [(sightings[nth], Past(attempts, known)) for nth, attempts, known in rows]
 
 
+READER_S = 15.0  #: how long another program may have the catalog's file open
+
 #: So many values at once are still looked up by index (DuckDB's index_scan_max_count).
 LOOK_UP = 1000
 
@@ -282,6 +296,8 @@ def halting(error: duckdb.Error) -> IngestError:
     text = str(error)
     if "No space left" in text or "Disk quota" in text:
         return IngestError(Reason.DISK_FULL, "no space left for the catalog")
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return IngestError(Reason.CATALOG_MEMORY, "DuckDB's memory is used up; it is tried again")
     return IngestError(Reason.CATALOG_BROKEN, f"{type(error).__name__}: {text.splitlines()[0]}")
 
 

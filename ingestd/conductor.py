@@ -18,16 +18,16 @@ import structlog
 
 from ingestd import config, tables, tasks
 from ingestd.catalog import Catalog
-from ingestd.errors import IngestError, Reason, Verdict
+from ingestd.errors import IngestError, Reason, StateError, Verdict
 from ingestd.model import Arrival, Fault
 from ingestd.tables import Batch
 from ingestd.tally import Tally
-from ingestd.workers import Pool, WorkerLost
+from ingestd.workers import Pool, PoolClosed, WorkerLost
 
 log = structlog.get_logger()
 
 CHUNK_BYTES = 64 << 20  #: a chunk of larger files is closed earlier
-LONELY_DEATHS = 2  #: a file that killed so many workers while alone is guilty
+LONELY_DEATHS = 3  #: a file that killed so many workers while alone is guilty
 BROKEN_TRIES = 3  #: so often the catalog is opened anew before the program gives up
 HALT_S = 5.0  #: pause between two tries to write to a full disk
 
@@ -194,7 +194,7 @@ class Conductor:
         elif isinstance(error, IngestError) and error.reason.verdict is Verdict.HALT:
             self._halt(error)
             self._again.put(chunk)
-        elif self._stopping.is_set():
+        elif self._stopping.is_set() or isinstance(error, PoolClosed):
             self._close(len(chunk))  # It stays in its folder; the next start finds it there.
         else:
             self._convict(chunk, error)
@@ -262,11 +262,10 @@ class Conductor:
                 broken += self.halted is not None and self.halted.reason is Reason.CATALOG_BROKEN
                 if broken == BROKEN_TRIES:
                     raise
-                reopen = isinstance(error, IngestError)
+                trouble = error
             if self._stopping.wait(HALT_S):
                 return False
-            if reopen:
-                self._catalog.reopen()
+            self._mend(trouble)
         if self.halted:
             log.info("resumed")
             self.halted = None
@@ -278,6 +277,14 @@ class Conductor:
             log.warning("conflict", files=conflicts, see="SELECT * FROM conflict")
         self._tell(batch)
         return True
+
+    def _mend(self, trouble: IngestError | OSError) -> None:
+        """Open the catalog anew where that may help: DuckDB calls it invalid after a full disk."""
+        if isinstance(trouble, IngestError) and trouble.reason is not Reason.CATALOG_MEMORY:
+            try:
+                self._catalog.reopen()
+            except StateError as error:
+                log.warning("not_reopened", why=str(error))
 
     def _halt(self, error: IngestError) -> None:
         if self.halted is None:
@@ -309,7 +316,4 @@ def halting(error: IngestError | OSError) -> IngestError:
     """Say of any trouble while writing why we halt."""
     if isinstance(error, IngestError):
         return error
-    kept = tasks.full_disk(error)
-    if isinstance(kept, IngestError):
-        return kept
-    return IngestError(Reason.CATALOG_BROKEN, f"{type(error).__name__}: {error.strerror}")
+    return tasks.state_trouble(error)

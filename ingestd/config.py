@@ -163,6 +163,8 @@ class Sql(Section):
 
     rows: Annotated[int, Field(ge=1)] = 1_000_000
     """the most rows one query may return"""
+    bytes: Annotated[int, Field(ge=1024)] = GIB // 4
+    """and the most bytes"""
     deadline_s: Seconds = 60.0
     """a query that takes longer is interrupted"""
 

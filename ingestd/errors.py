@@ -27,11 +27,11 @@ class Reason(StrEnum):
     DICOMDIR = "dicomdir"  #: a media directory (PS3.10 8.6): an index, not an image
     TRUNCATED = "truncated"  #: the header ends inside an element
     MISSING_UID = "missing_uid"  #: Study, Series or SOP Instance UID absent or empty
-    BAD_UID = "bad_uid"  #: not digits and dots, or more than 64 of them (PS3.5 9.1)
+    BAD_UID = "bad_uid"  #: not numbers joined by dots, or longer than 64 (PS3.5 9.1)
     TOO_LARGE = "too_large"  #: more bytes, elements or nesting than the limits allow
     OUTSIDE_ROOT = "outside_root"  #: a symbolic link that leads out of its drop folder
     NOT_A_FILE = "not_a_file"  #: a FIFO, a socket or a device has no bytes to catalog
-    WORKER_CRASHED = "worker_crashed"  #: reading it killed its process, alone and twice
+    WORKER_CRASHED = "worker_crashed"  #: reading it killed its process, alone, three times
     WORKER_TIMEOUT = "worker_timeout"  #: reading it took longer than [workers] deadline_s
     WORKER_MEMORY = "worker_memory"  #: reading it took more than [workers] memory_bytes
 
@@ -40,6 +40,8 @@ class Reason(StrEnum):
     NOT_READABLE = "not_readable", Verdict.RETRY  #: EACCES or EPERM on the file
 
     DISK_FULL = "disk_full", Verdict.HALT  #: ENOSPC or EDQUOT in our own state folder
+    STATE_NOT_WRITABLE = "state_not_writable", Verdict.HALT  #: EROFS, EACCES ... in our folder
+    CATALOG_MEMORY = "catalog_memory", Verdict.HALT  #: DuckDB's memory is used up, by a query too
     CATALOG_BROKEN = "catalog_broken", Verdict.HALT  #: DuckDB cannot go on with its file
 
     NO_PIXELS = "no_pixels", Verdict.DEGRADE  #: a report, a structure set, a waveform

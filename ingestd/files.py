@@ -77,9 +77,14 @@ def look(root: str, text: str, status: os.stat_result | None = None) -> Sighting
         root=root,
         path=text,
         size_bytes=status.st_size,
-        mtime_ns=status.st_mtime_ns,
+        mtime_ns=mtime_ns(status),
         seen_s=time.monotonic(),
     )
+
+
+def mtime_ns(status: os.stat_result) -> int:
+    """Give the modification time, within 64 bits: some file systems can hold the year 2554."""
+    return max(-(1 << 63), min((1 << 63) - 1, status.st_mtime_ns))
 
 
 def publish(target: Path, content: bytes) -> None:

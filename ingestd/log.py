@@ -55,7 +55,7 @@ class Forward(logging.Handler):
             "library",
             name=record.name,
             says=record.getMessage(),
-            **({"exc_info": record.exc_info} if record.exc_info else {}),
+            error=record.exc_info and record.exc_info[0] and record.exc_info[0].__name__,
         )
 
 

@@ -17,7 +17,7 @@ from ingestd.dicom.header import Header
 from ingestd.dicom.keywords import KEPT
 from ingestd.dicom.values import Problem
 from ingestd.errors import IngestError, Reason
-from ingestd.files import as_path
+from ingestd.files import as_path, mtime_ns
 from ingestd.model import Arrival
 from ingestd.tables import INSTANCE, PROBLEM
 
@@ -140,7 +140,7 @@ def _content(arrival: Arrival, max_file_bytes: int) -> memoryview:
 
 
 def _same(arrival: Arrival, seen: os.stat_result) -> None:
-    if (seen.st_size, seen.st_mtime_ns) != (arrival.size_bytes, arrival.mtime_ns):
+    if (seen.st_size, mtime_ns(seen)) != (arrival.size_bytes, arrival.mtime_ns):
         raise IngestError(Reason.STILL_CHANGING, "its size or time is not what it was")
 
 

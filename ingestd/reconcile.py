@@ -16,7 +16,7 @@ from ingestd.catalog import Catalog, utc_now
 from ingestd.errors import IngestError, Reason, Verdict
 from ingestd.model import SeriesFile, SeriesJob, SeriesState
 from ingestd.volume import companions
-from ingestd.workers import Pool, WorkerLost
+from ingestd.workers import Pool, PoolClosed, WorkerLost
 
 log = structlog.get_logger()
 
@@ -44,9 +44,20 @@ JUDGE = """
 """
 
 DUE_RETRIES = """
-    SELECT root, path FROM file
-    WHERE state = 'retry' AND not_before_utc <= ?
+    SELECT path FROM file
+    WHERE state = 'retry' AND not_before_utc <= ? AND root = ?
     ORDER BY not_before_utc LIMIT 1000
+"""
+
+
+CRASHES = 3  #: a series that cost so many workers is given up
+
+#: What an earlier run left without a judgement, or without a file that may be back now.
+LEFT_OPEN = """
+    SELECT SeriesInstanceUID FROM series_state WHERE state IN ('receiving', 'quiet')
+    UNION
+    SELECT SeriesInstanceUID FROM volume
+    WHERE reason IN ('transient_io', 'still_changing', 'not_readable')
 """
 
 
@@ -82,9 +93,7 @@ class Series:
     def remember(self) -> None:
         """Take up what an earlier run left without a judgement."""
         now_s = time.monotonic()
-        rows = self._catalog.rows(
-            "SELECT SeriesInstanceUID FROM series_state WHERE state IN ('receiving', 'quiet')"
-        )
+        rows = self._catalog.rows(LEFT_OPEN)
         with self._lock:
             self._arrived.update((uid, now_s) for (uid,) in rows)
 
@@ -118,7 +127,9 @@ class Series:
         while tick():
             self.tick(quiet_s=0.0)
             with self._lock:
-                waiting = [uid for uid in self._arrived if uid not in self._trouble]
+                now_s = time.monotonic()
+                later = {uid for uid, held in self._trouble.items() if held.next_s > now_s}
+                waiting = self._arrived.keys() - later
                 if not waiting and not self._under_way:
                     return
                 self._lock.wait(0.1)
@@ -174,6 +185,8 @@ class Series:
         """Write what a worker made of a series, or why it made nothing."""
         try:
             volumes, slices = future.result()
+        except PoolClosed:
+            return  # The series stays quiet in the catalog; the next start takes it up.
         except (WorkerLost, IngestError) as error:
             if self._later(job, error):
                 return
@@ -184,25 +197,30 @@ class Series:
             volumes, slices = no_volume(job, fault), tables.VOLUME_SLICE.empty_table()
         try:
             self._stacked(job, volumes, slices)
-        except (IngestError, OSError):
-            log.exception("series_not_written", series=job.SeriesInstanceUID)
-            self._later(job, IngestError(Reason.CATALOG_BROKEN, "its volume was not written"))
+        except (IngestError, OSError) as error:
+            trouble = error if isinstance(error, IngestError) else tasks.state_trouble(error)
+            self._later(job, trouble)
 
     def _later(self, job: SeriesJob, error: WorkerLost | IngestError) -> bool:
         """Put a series back that could not be read just now; False when that was often enough."""
-        uid = job.SeriesInstanceUID
-        if isinstance(error, IngestError) and error.reason.verdict in (Verdict.RETRY, Verdict.HALT):
-            retry = self._settings.retry
-            with self._lock:
-                trouble = self._trouble.setdefault(uid, _Trouble())
-                trouble.tries += 1
-                wait_s = min(retry.limit_s, retry.first_s * 2 ** (trouble.tries - 1))
-                trouble.next_s = time.monotonic() + wait_s
-                again = trouble.tries < retry.attempts or error.reason.verdict is Verdict.HALT
-            if again:
-                self._put_back(uid)
-                return True
-        return False
+        uid, retry, verdict = job.SeriesInstanceUID, self._settings.retry, error.reason.verdict
+        with self._lock:
+            trouble = self._trouble.setdefault(uid, _Trouble())
+            trouble.tries += 1
+            wait_s = min(retry.limit_s, retry.first_s * 2 ** (trouble.tries - 1))
+            if verdict is Verdict.HALT:
+                wait_s = retry.first_s
+            if error.reason is Reason.WORKER_CRASHED:  # Somebody else may have killed it.
+                again, wait_s = trouble.tries < CRASHES, 0.0
+            else:
+                again = verdict is Verdict.HALT or (
+                    verdict is Verdict.RETRY and trouble.tries < retry.attempts
+                )
+            trouble.next_s = time.monotonic() + wait_s
+        log.warning("series_not_stacked", series=uid, reason=str(error.reason), again=again)
+        if again:
+            self._put_back(uid)
+        return again
 
     def _put_back(self, uid: str) -> None:
         with self._lock:
@@ -276,12 +294,9 @@ def no_volume(job: SeriesJob, error: WorkerLost | IngestError) -> pa.Table:
     return pa.Table.from_pylist([row], schema=tables.VOLUME)
 
 
-def due_retries(catalog: Catalog) -> dict[str, list[str]]:
-    """Name the files whose time to be tried again has come, by root."""
-    due: dict[str, list[str]] = {}
-    for root, path in catalog.rows(DUE_RETRIES, utc_now()):
-        due.setdefault(root, []).append(path)
-    return due
+def due_retries(catalog: Catalog, root: str) -> list[str]:
+    """Name the files of a root whose time to be tried again has come."""
+    return [path for (path,) in catalog.rows(DUE_RETRIES, utc_now(), root)]
 
 
 def free_bytes(state: Path) -> int:

@@ -17,6 +17,7 @@ from rich.cells import cell_len, set_cell_size
 
 from ingestd.client import Client, quoted
 from ingestd.errors import SqlError
+from ingestd.files import as_text
 
 FORMATS = ("table", "csv", "json", "parquet")
 SHOWN_ROWS = 200  #: a table at a terminal ends here and says so
@@ -32,7 +33,7 @@ def plain(value: object) -> str:
 def scanned(summary: dict[str, Any]) -> str:
     """Say what a scan came to."""
     refused = sum(summary["refused"].values())
-    if summary["files"] == summary["unchanged"]:
+    if summary["files"] == summary["unchanged"] and not summary["series"]:
         return f"{summary['files']} files, all known already: nothing to do."
     lines = [
         f"{summary['files']} files in {summary['seconds']:.1f} s:",
@@ -244,7 +245,7 @@ def shown(client: Client, what: str) -> dict[str, Any]:
 
 def instance_of_path(client: Client, path: str) -> str:
     """Find the instance that a file holds."""
-    full = os.path.abspath(path)
+    full, path = as_text(os.path.abspath(path)), as_text(path)
     rows = client.sql(
         "SELECT SOPInstanceUID, state, reason, detail FROM file"
         f" WHERE root || '/' || path = {quoted(full)} OR path = {quoted(path)}"

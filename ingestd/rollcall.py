@@ -57,6 +57,16 @@ COPY_IS_SOURCE = """
       AND i.SOPInstanceUID = file.SOPInstanceUID
 """
 
+#: A conflict whose rival is gone, and has no copy, is read again: now it is the instance.
+RIVAL_IS_GONE = """
+    UPDATE file SET state = 'retry', reason = 'still_changing', attempts = 0,
+        detail = 'the file that brought this UID first is gone', not_before_utc = $1
+    FROM instance AS i
+    JOIN file AS own ON own.root = i.root AND own.path = i.path
+    WHERE file.state = 'conflict' AND i.SOPInstanceUID = file.SOPInstanceUID
+      AND own.state = 'gone' AND $1 IS NOT NULL
+"""
+
 
 class RollCall:
     """The count for one root; its memory is in temporary tables of the catalog."""
@@ -120,6 +130,7 @@ class RollCall:
             db.execute(MARK_GONE, [self._root, utc_now()])
             db.execute(MOVE_TO_COPY, [self._root])
             db.execute(COPY_IS_SOURCE)
+            db.execute(RIVAL_IS_GONE, [utc_now()])
         self._db.execute("DELETE FROM absent WHERE path IN (SELECT unnest($1))", [list(gone)])
         log.info("gone", root=self._root, files=len(gone))
 

@@ -125,14 +125,14 @@ class Scout:
         while not self._stopping.is_set():
             self._alive_s = time.monotonic()
             try:
-                self._round()
-            except OSError as error:
-                self._unreachable(error.strerror or type(error).__name__)
+                try:
+                    self._round()
+                except OSError as error:
+                    self._unreachable(error.strerror or type(error).__name__)
             except Exception:
                 self._listing = None
                 if not self._stopping.is_set():
                     log.exception("scout_failed", root=self.root)
-                    self.health.set("degraded", "a fault of ours; the log has it")
                     self._stopping.wait(self._back_off_s)
 
     def _round(self) -> None:

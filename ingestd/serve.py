@@ -110,45 +110,57 @@ class Server:
     def _answer(self, sql: str) -> bytes:
         """Run one query within its limits; give an Arrow IPC stream."""
         with self._places, self._catalog.cursor() as cursor:
-            timer = threading.Timer(self._limits.deadline_s, cursor.interrupt)
+            late = threading.Event()
+
+            def stop() -> None:
+                late.set()
+                cursor.interrupt()
+
+            timer = threading.Timer(self._limits.deadline_s, stop)
             timer.start()
             try:
-                return ask(cursor, sql, self._limits.rows)
-            except duckdb.InterruptException as error:
+                return ask(cursor, sql, self._limits)
+            except Refused as error:
+                if not late.is_set():
+                    raise
                 detail = f"stopped after {self._limits.deadline_s:g} s; ask for less"
                 raise Refused("deadline", detail) from error
             finally:
                 timer.cancel()
 
 
-def ask(db: duckdb.DuckDBPyConnection, sql: str, rows: int) -> bytes:
-    """Answer one question, read-only, as an Arrow IPC stream of at most `rows` rows.
+def ask(db: duckdb.DuckDBPyConnection, sql: str, limits: config.Sql) -> bytes:
+    """Answer one question, read-only, as an Arrow IPC stream within limits.
 
-    raises  Refused; duckdb.InterruptException when someone interrupts `db`
+    raises  Refused, also when someone interrupts `db`
     """
     try:
         sqlgate.check(db, sql)
         db.execute("BEGIN TRANSACTION READ ONLY")
         reader = db.sql(sql).to_arrow_reader(BATCH_ROWS)
-        return encoded(reader, rows)
+        return encoded(reader, limits)
     except sqlgate.NotAllowed as error:
         raise Refused("not_allowed", str(error)) from error
-    except duckdb.InterruptException:
-        raise
-    except duckdb.Error as error:
+    except (duckdb.Error, pa.ArrowException, OSError) as error:
+        # What fails in mid-stream comes as an error of Arrow's. Its words may quote values: they
+        # are for whoever asked, and for no log.
         raise Refused("sql_error", str(error)) from error
 
 
-def encoded(reader: pa.RecordBatchReader, rows: int) -> bytes:
-    """Write batches as an IPC stream; more than `rows` rows are refused, not cut."""
+def encoded(reader: pa.RecordBatchReader, limits: config.Sql) -> bytes:
+    """Write batches as an IPC stream; what is more than the limits is refused, not cut."""
     out = io.BytesIO()
     with pa.ipc.new_stream(out, reader.schema) as stream:
         written = 0
         for batch in reader:
             written += batch.num_rows
-            if written > rows:
-                raise Refused("too_many_rows", f"more than {rows} rows; add LIMIT or aggregate")
+            if written > limits.rows:
+                words = f"more than {limits.rows} rows; add LIMIT or aggregate"
+                raise Refused("too_many_rows", words)
             stream.write_batch(batch)
+            if out.tell() > limits.bytes:
+                words = f"more than {limits.bytes} bytes; ask for fewer columns or rows"
+                raise Refused("too_many_bytes", words)
     return out.getvalue()
 
 

@@ -262,10 +262,9 @@ class Daemon:
         self.works.catalog.tell(f"root_{health}", root=root, detail=why)
 
     def _retry(self) -> None:
-        for root, paths in reconcile.due_retries(self.works.catalog).items():
-            scout = self._scouts.get(root)
-            if scout is not None:
-                scout.hint(paths)
+        for scout in self._scouts.values():
+            if scout.health.state != "unreachable":
+                scout.hint(reconcile.due_retries(self.works.catalog, scout.root))
 
     def _space(self) -> None:
         """Take no new work while the state folder's disk is nearly full."""

@@ -73,7 +73,7 @@ def _open(file: SeriesFile) -> BufferedReader:
     except OSError as error:
         raise io_error(error) from error
     seen = os.fstat(handle.fileno())
-    if (seen.st_size, seen.st_mtime_ns) != (file.size_bytes, file.mtime_ns):
+    if (seen.st_size, files.mtime_ns(seen)) != (file.size_bytes, file.mtime_ns):
         handle.close()
         raise IngestError(
             Reason.STILL_CHANGING,
@@ -102,7 +102,14 @@ def header(file: SeriesFile) -> tuple[Dataset, int | None, int]:
             offset, length = _pixel_element(handle, dataset)
         except OSError as error:
             raise io_error(error) from error
-        except (InvalidDicomError, EOFError, struct.error, RecursionError, *BAD_VALUE) as error:
+        except (
+            InvalidDicomError,
+            EOFError,
+            struct.error,
+            RecursionError,
+            NotImplementedError,
+            *BAD_VALUE,
+        ) as error:
             words = f"the header cannot be read ({type(error).__name__})"
             raise IngestError(Reason.NOT_DICOM, words) from error
     return dataset, offset, length

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ingestd.errors import IngestError
-from ingestd.files import as_path, as_text, look
+from ingestd.files import as_path, as_text, look, mtime_ns
 from ingestd.model import Fault, Sighting
 
 #: What the kernel says when a share, and not a file, is the trouble.
@@ -151,7 +151,7 @@ def fault(root: str, text: str, error: IngestError) -> Fault:
         root=root,
         path=text,
         size_bytes=status.st_size,
-        mtime_ns=status.st_mtime_ns,
+        mtime_ns=mtime_ns(status),
         reason=error.reason,
         detail=error.detail,
     )

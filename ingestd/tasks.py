@@ -60,7 +60,7 @@ def stack(
     try:
         return volume.build(job, state=state, options=options, beat=beat)
     except OSError as error:
-        raise full_disk(error) from error
+        raise state_trouble(error) from error
 
 
 def pictured(
@@ -95,19 +95,25 @@ def put_beside(final: Path, content: bytes, digest: str) -> None:
     """
     waiting = staged(final, digest)
     part = waiting.with_name(f"{waiting.name}.{os.getpid()}")
-    try:
-        final.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-        part.write_bytes(content)
-        part.replace(waiting)
-    except OSError as error:
-        raise full_disk(error) from error
+    for again in (True, True, False):
+        try:
+            final.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+            part.write_bytes(content)
+            part.replace(waiting)
+            break
+        except FileNotFoundError as error:  # Somebody removes folders here while we work.
+            if not again:
+                raise state_trouble(error) from error
+        except OSError as error:
+            raise state_trouble(error) from error
 
 
-def full_disk(error: OSError) -> Exception:
-    """Tell a full state folder from other trouble, which stays what it is."""
+def state_trouble(error: OSError) -> IngestError:
+    """Say of trouble with the state folder why we halt: it is no fault of the file in hand."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return IngestError(Reason.DISK_FULL, "no space left in the state folder")
-    return error
+    words = f"the state folder cannot be written: {error.strerror}"
+    return IngestError(Reason.STATE_NOT_WRITABLE, words)
 
 
 def file_rows(rows: Sequence[Parsed], refused: Sequence[tuple[Arrival, IngestError]]) -> pa.Table:

@@ -31,6 +31,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
+IDLE_DEATHS = 5  #: so often a call is sent again whose process died before it took it up
+RESTART_S = 1.0  #: pause after a process could not be started
 START_S = 60.0  #: a worker that has not said hello by then will not
 
 
@@ -41,6 +43,13 @@ class WorkerLost(Exception):
         super().__init__(f"{reason}: {detail}")
         self.reason, self.detail = reason, detail
         self.at = at  #: index of the item in hand; None when it had taken none up
+
+
+class PoolClosed(WorkerLost):
+    """The pool was closed before this work was done. Nothing is known against the work."""
+
+    def __init__(self) -> None:
+        super().__init__(Reason.WORKER_CRASHED, "stopped with the daemon", None)
 
 
 @dataclass(slots=True)
@@ -55,6 +64,13 @@ class _Call:
 class _Worker:
     process: BaseProcess
     pipe: "Connection[Any, Any]"
+
+
+@dataclass(slots=True)
+class _Seat:
+    """Where a keeper's process sits; empty when it was lost."""
+
+    worker: _Worker | None = None
 
 
 class Pool(Executor):
@@ -98,28 +114,50 @@ class Pool(Executor):
 
     def _keep(self) -> None:
         """Take one call after another; replace the process whenever it was lost."""
-        worker: _Worker | None = None
+        seat = _Seat()
         while (call := self._calls.get()) is not None:
             if not call.future.set_running_or_notify_cancel():
                 continue
             try:
-                worker = worker or self._start()
-                result = self._serve(worker, call)
-            except WorkerLost as lost:
-                self.deaths += 1
-                log.warning("worker_lost", reason=str(lost.reason), detail=lost.detail)
-                if worker is not None:
-                    bury(worker)
-                worker = None
-                call.future.set_exception(lost)
+                result = self._answer(seat, call)
             except Exception as error:  # noqa: BLE001 -- it belongs to whoever asked
                 call.future.set_exception(error)
             else:
                 call.future.set_result(result)
-        if worker is not None:
-            worker.pipe.close()  # The worker ends when it reads the end of its pipe.
-            worker.process.join(1.0)
-            bury(worker)
+        if seat.worker is not None:
+            seat.worker.pipe.close()  # The worker ends when it reads the end of its pipe.
+            seat.worker.process.join(1.0)
+            bury(seat.worker)
+
+    def _answer(self, seat: _Seat, call: _Call) -> Any:
+        """Have one call served; again when the process died before it took anything up."""
+        for _ in range(IDLE_DEATHS):
+            seat.worker = seat.worker or self._begin()
+            try:
+                return self._serve(seat.worker, call)
+            except WorkerLost as lost:
+                self._lose(seat.worker, lost)
+                seat.worker = None
+                crashed = lost.reason is Reason.WORKER_CRASHED
+                if lost.at is not None or not crashed or isinstance(lost, PoolClosed):
+                    raise
+        raise WorkerLost(Reason.WORKER_CRASHED, "no process lived to take it up", None)
+
+    def _lose(self, worker: _Worker, lost: WorkerLost) -> None:
+        bury(worker)
+        if not isinstance(lost, PoolClosed):
+            self.deaths += 1
+            log.warning("worker_lost", reason=str(lost.reason), detail=lost.detail)
+
+    def _begin(self) -> _Worker:
+        """Start a process, however long it takes: that there is none is no fault of the work."""
+        while True:
+            try:
+                return self._start()
+            except (OSError, EOFError, WorkerLost) as error:
+                log.warning("worker_not_started", why=f"{type(error).__name__}: {error}")
+            if self._closing.wait(RESTART_S):
+                raise PoolClosed
 
     def _start(self) -> _Worker:
         ours, theirs = self._context.Pipe()
@@ -146,27 +184,28 @@ class Pool(Executor):
             due_s = time.monotonic() + self._deadline_s
             while True:
                 if self._closing.is_set():
-                    raise WorkerLost(Reason.WORKER_CRASHED, "stopped with the daemon", at)
+                    raise PoolClosed
                 left_s = due_s - time.monotonic()
-                if left_s <= 0:
+                if not worker.pipe.poll(max(0.0, min(left_s, 0.5))):
+                    if left_s > 0:
+                        continue
                     detail = f"no progress in {self._deadline_s:g} s"
                     raise WorkerLost(Reason.WORKER_TIMEOUT, detail, at)
-                if not worker.pipe.poll(min(left_s, 0.5)):
-                    continue
                 kind, content = worker.pipe.recv()
                 if kind == "beat":
                     at, due_s = content, time.monotonic() + self._deadline_s
                 elif kind == "memory":
                     detail = f"more than {self._memory_bytes} bytes of memory"
                     raise WorkerLost(Reason.WORKER_MEMORY, detail, at)
-                elif kind == "error":
-                    raise content
                 else:
-                    return content
+                    break
         except (EOFError, ConnectionError) as error:
             worker.process.join(1.0)
             detail = f"the process ended with {worker.process.exitcode}"
             raise WorkerLost(Reason.WORKER_CRASHED, detail, at) from error
+        if kind == "error":
+            raise content
+        return content
 
 
 def bury(worker: _Worker) -> None:

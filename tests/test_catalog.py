@@ -185,6 +185,15 @@ def test_tries_come_later_and_later_up_to_a_limit(catalog: Catalog) -> None:
     assert waits == [timedelta(seconds=5), timedelta(seconds=10)]
 
 
+def test_a_copy_of_what_was_rewritten_in_place_is_a_conflict_from_then_on(
+    catalog: Catalog,
+) -> None:
+    catalog.write(batch(file("a"), file("copy")), now=NOW)
+    catalog.write(batch(file("a", digest=B)), now=NOW)
+    assert states(catalog) == {"a": "cataloged", "copy": "conflict"}
+    assert catalog.rows("SELECT path, digest FROM instance") == [("a", B)]
+
+
 def test_an_overwritten_file_leaves_its_instance_to_a_copy(catalog: Catalog) -> None:
     catalog.write(batch(file("a", "1.1"), file("copy", "1.1")), now=NOW)
     catalog.write(batch(file("a", "2.2", B)), now=NOW)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ingestd.files import as_path, as_text, default_state, publish, short_path, staged
+from ingestd.files import as_path, as_text, default_state, look, publish, short_path, staged
 
 
 @pytest.mark.parametrize(
@@ -78,3 +78,11 @@ def test_short_path_is_the_same_folder(tmp_path: Path) -> None:
         assert len(short) < 40
         assert Path(short).stat().st_ino == tmp_path.stat().st_ino
         assert stat.S_ISDIR(Path(short).stat().st_mode)
+
+
+def test_a_time_beyond_64_bits_is_held_at_the_limit(tmp_path: Path) -> None:
+    (tmp_path / "x").touch()
+    os.utime(tmp_path / "x", ns=(10**19, 10**19))
+    if (tmp_path / "x").stat().st_mtime_ns < 10**19:
+        pytest.skip("this file system cannot hold the year 2286")
+    assert look(str(tmp_path), "x").mtime_ns == (1 << 63) - 1

@@ -185,6 +185,11 @@ def test_what_is_cataloged_and_what_is_said_of_it(data: bytes, expected: list[st
         pytest.param(meta(), Reason.MISSING_UID, id="a file meta and nothing else"),
         pytest.param(meta() + SOP + element(0x0020000D, "UI", b"../../etc ") + SERIES,
                      Reason.BAD_UID, id="a UID that is a path"),
+        *(
+            pytest.param(meta() + SOP + element(0x0020000D, "UI", uid) + SERIES, Reason.BAD_UID,
+                         id=f"a UID with a number left out: {uid.decode()}")
+            for uid in (b"..", b". ", b"1..2", b".1", b"1.2.")
+        ),
         pytest.param(meta() + SOP + element(0x0020000D, "UI", b"1" * 66) + SERIES,
                      Reason.BAD_UID, id="a UID of 66 digits"),
         pytest.param(meta() + SOP + element(0x0020000D, "UI", b"1.2\\1.3 ") + SERIES,

@@ -79,3 +79,14 @@ def test_the_count_goes_on_after_the_catalog_was_opened_anew(
     assert states(catalog)["b"] == "cataloged"
     sweeps(roll, 1, "a")
     assert states(catalog)["b"] == "gone"
+
+
+def test_a_conflict_whose_rival_is_gone_is_read_again_and_becomes_the_instance(
+    catalog: Catalog, roll: RollCall
+) -> None:
+    catalog.write(batch(file("a"), file("b", digest=B)), now=NOW)
+    sweeps(roll, 2, "b")
+    assert states(catalog) == {"a": "gone", "b": "retry"}
+    catalog.write(batch(file("b", digest=B)), now=NOW)
+    assert catalog.rows("SELECT path, digest, revision FROM instance") == [("b", B, 2)]
+    assert states(catalog) == {"a": "gone", "b": "cataloged"}

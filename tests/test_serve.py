@@ -18,7 +18,7 @@ from ingestd.serve import Server
 def client(catalog: Catalog) -> Iterator[Client]:
     """A client of a server on a catalog with two files."""
     catalog.write(batch(file("a"), file("b", "2.2")), now=NOW)
-    limits = config.Sql(rows=1000, deadline_s=1.0)
+    limits = config.Sql(rows=1000, bytes=1_000_000, deadline_s=1.0)
     server = Server(catalog, lambda: {"pid": 1}, limits, state=catalog.state)
     server.start()
     yield Client(catalog.state)
@@ -69,6 +69,12 @@ def test_questions_about_the_catalog_itself_are_answered(client: Client, query: 
         pytest.param("SELEC 1", "syntax error", id="a slip of the pen"),
         pytest.param("SELECT nothing FROM file", "nothing", id="a column that is not there"),
         pytest.param("SELECT * FROM range(1001)", "more than 1000 rows", id="too many rows"),
+        pytest.param("SELECT repeat('x', 2000000)", "more than 1000000 bytes", id="too many bytes"),
+        pytest.param(
+            "SELECT CASE WHEN range > 90000 THEN error('SECRET') ELSE '' END FROM range(100000)",
+            "SECRET|more than 1000 rows",
+            id="an error in the middle of the answer",
+        ),
     ],
 )
 def test_what_is_no_question_or_too_large_is_refused_with_words(

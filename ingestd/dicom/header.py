@@ -35,7 +35,7 @@ DEFLATED = frozenset(
 MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
 MOST_PROBLEMS = 200
 
-_UID = re.compile(r"[0-9.]{1,64}", re.ASCII)
+_UID = re.compile(r"(?=.{1,64}$)[0-9]+(\.[0-9]+)*", re.ASCII)
 _NAMES = {
     IMPLICIT_LITTLE: "implicit little endian",
     EXPLICIT_LITTLE: "explicit little endian",
@@ -180,7 +180,10 @@ def _check_uids(instance: dict[str, object], *, bare: bool) -> None:
                 raise _not_dicom("it has no preamble and no UIDs")
             raise IngestError(Reason.MISSING_UID, f"{kept.keyword} is absent or empty")
         if not _UID.fullmatch(str(uid)):
-            raise IngestError(Reason.BAD_UID, f"{kept.keyword} is not 1 to 64 digits and dots")
+            raise IngestError(
+                Reason.BAD_UID,
+                f"{kept.keyword} is not numbers joined by dots, at most 64 characters",
+            )
 
 
 def _mismatches(walk: Walk, instance: dict[str, object]) -> list[Problem]:

@@ -42,6 +42,8 @@ SELECT
         -- The file it came from is gone and here are its bytes: it moved.
         WHEN old_digest = digest AND old_is_gone AND nth = 1 THEN 'moved'
         WHEN old_digest = digest THEN 'duplicate'
+        -- Its own file is gone, and these are the only bytes that are left under its UID.
+        WHEN old_is_gone AND nth = 1 THEN 'replaced'
         ELSE 'conflict'
     END AS outcome
 FROM parsed;
@@ -142,6 +144,14 @@ ON CONFLICT (root, path) DO UPDATE SET
     digest = excluded.digest,
     SOPInstanceUID = excluded.SOPInstanceUID,
     state_utc = excluded.state_utc;
+
+-- A copy of what was rewritten in place is no copy any more.
+UPDATE file SET state = 'conflict',
+    detail = 'another file with other bytes brought this SOPInstanceUID first'
+FROM decided AS d
+JOIN incoming_file AS f USING (seq)
+WHERE d.outcome = 'replaced' AND file.SOPInstanceUID = d.SOPInstanceUID
+  AND file.state = 'duplicate' AND file.digest <> f.digest;
 
 -- A path that now holds something else, for good, has lost the instance it held before. That one
 -- lives on in a copy, if there is one.

@@ -156,7 +156,7 @@ def test_a_full_disk_halts_the_daemon_and_room_lets_it_go_on(tmp_path: Path) -> 
     drop, small = tmp_path / "drop", tmp_path / "small"
     drop.mkdir()
     small.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(small)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(small)]
     if subprocess.run(mount, check=False).returncode:
         pytest.skip("needs the right to mount a small tmpfs")
     try:
@@ -176,3 +176,64 @@ def test_a_full_disk_halts_the_daemon_and_room_lets_it_go_on(tmp_path: Path) -> 
     finally:
         daemon.kill()
         subprocess.run(["umount", "-l", small], check=True)
+
+
+def thick_series(folder: Path, slices: int) -> None:
+    """Write a CT that takes a moment to stack: 512 x 512, compressed by no one."""
+    dataset = pydicom.dcmread(max(CT_FOLDER.iterdir()))
+    dataset.Rows = dataset.Columns = 512
+    folder.mkdir(parents=True)
+    for number in range(slices):
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.{number}"
+        dataset.InstanceNumber = number
+        dataset.ImagePositionPatient = [0, 0, number]
+        dataset.PixelData = os.urandom(512 * 512 * 2)
+        dataset.save_as(folder / str(number))
+
+
+@pytest.mark.parametrize("who", ["the daemon, politely", "a worker"])
+def test_a_series_that_was_being_stacked_is_stacked_all_the_same(
+    start: Callable[[], Running], who: str
+) -> None:
+    daemon = start()
+    thick_series(daemon.drop / "series", slices=60)
+    wait_for(lambda: daemon.one("SELECT count(*) FROM series_state WHERE state = 'quiet'"))
+    if who == "a worker":
+        for worker in workers_of(daemon.process.pid):
+            os.kill(worker, signal.SIGKILL)
+    else:
+        assert daemon.stop() == 0
+        assert daemon.one("SELECT count(*) FROM volume WHERE reason LIKE 'worker%'") == 0
+        daemon = start()
+    wait_for(lambda: daemon.one("SELECT count(*) FROM volume WHERE path IS NOT NULL"))
+    assert daemon.rows("SELECT shape FROM volume") == [{"shape": [60, 512, 512]}]
+
+
+def test_the_processes_that_make_workers_may_die_too(tmp_path: Path) -> None:
+    drop = tmp_path / "drop"
+    phantom.write(drop)
+    with (tmp_path / "log").open("w") as log:
+        running = subprocess.Popen(
+            [*COMMAND, "scan", str(drop), "--state", str(tmp_path / "state")],
+            stdout=log,
+            stderr=log,
+        )
+    wait_for(lambda: workers_of(running.pid))
+    server = int(Path(f"/proc/{workers_of(running.pid)[0]}/stat").read_text().split()[3])
+    os.kill(server, signal.SIGKILL)
+    assert running.wait(120) == 0, (tmp_path / "log").read_text()
+    scan(drop, state=tmp_path / "undisturbed")
+    assert oracle(tmp_path / "state") == oracle(tmp_path / "undisturbed")
+
+
+def test_trouble_with_our_own_folder_is_no_fault_of_the_files(
+    start: Callable[[], Running],
+) -> None:
+    daemon = start()
+    (daemon.state / "thumbnails").write_text("in the way")
+    phantom.write(daemon.drop / "study")
+    client = ingestd.open(daemon.state)
+    wait_for(lambda: client.status()["halted"] == "state_not_writable")
+    (daemon.state / "thumbnails").unlink()
+    wait_for(lambda: daemon.one("SELECT count(*) FROM file") == 127)
+    assert daemon.one("SELECT count(*) FROM file WHERE state = 'refused'") == 2
