@@ -129,6 +129,10 @@ class Scout:
                     self._round()
                 except OSError as error:
                     self._unreachable(error.strerror or type(error).__name__)
+            except IngestError as error:  # The catalog halts; the folder keeps everything.
+                self._listing = None
+                log.warning("scout_waits", root=self.root, reason=str(error.reason))
+                self._stopping.wait(self._back_off_s)
             except Exception:
                 self._listing = None
                 if not self._stopping.is_set():
