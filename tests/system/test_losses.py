@@ -197,7 +197,7 @@ def test_a_series_that_was_being_stacked_is_stacked_all_the_same(
 ) -> None:
     daemon = start()
     thick_series(daemon.drop / "series", slices=60)
-    wait_for(lambda: daemon.one("SELECT count(*) FROM series_state WHERE state = 'quiet'"))
+    wait_for(lambda: daemon.one("SELECT count(*) FROM series_state WHERE state <> 'receiving'"))
     if who == "a worker":
         for worker in workers_of(daemon.process.pid):
             os.kill(worker, signal.SIGKILL)

@@ -1,0 +1,297 @@
+"""How the catalog behaves when it is large: rate of batches, where a batch's time goes, bytes.
+
+    python bench/catalog.py --instances 2000000 --runs 5
+
+The large catalog starts from slices that were read for real; SQL writes them again and again
+under other UIDs, paths and digests, in the order in which batches would have come. Then batches
+are written to it and to an empty one in turn, by the same code as in the daemon.
+"""
+
+import argparse
+import shutil
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+
+import duckdb
+import pyarrow as pa
+from made import listed, make
+from timing import folder_for, machine, spread, table
+
+from ingestd import catalog as ingestd_catalog
+from ingestd import parse
+from ingestd.catalog import VERDICTS, WRITE_BATCH, Catalog
+from ingestd.model import Arrival, Patience
+from ingestd.tables import Batch
+from ingestd.tasks import file_rows
+
+BATCH = 512  # [catalog] batch_rows
+PATIENCE = Patience(attempts=8, first_s=5, limit_s=3600)
+MEMORY_BYTES = 2 << 30
+
+#: Other UIDs, as long as those of most machines, with digits that do not repeat.
+RENAMED = """
+    CREATE TEMP MACRO renamed(uid, k) AS
+    '1.3.6.1.4.1.99999.' || hash(uid, k) || '.' || hash(k, uid);
+    CREATE TEMP MACRO rehashed(digest, k) AS md5(digest || k) || md5(k || digest)
+"""
+
+_PLACE = "'copy' || $k || '/' || path AS path, rehashed(digest, $k) AS digest"
+_UIDS = ", ".join(
+    f"renamed({name}, $k) AS {name}"
+    for name in ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID")
+)
+_VALUE = """
+    CASE
+        WHEN vr = 'UI' AND value LIKE '2.25.%' THEN renamed(value, $k)
+        WHEN tag = '00100020' THEN value || '-' || $k
+        ELSE value
+    END AS value
+"""
+
+#: What makes other files of those that were read.
+RENEWED = {
+    "file": f"{_PLACE}, renamed(SOPInstanceUID, $k) AS SOPInstanceUID",
+    "instance": f"{_PLACE}, {_UIDS}, PatientID || '-' || $k AS PatientID",
+    "tag": _VALUE,
+}
+
+#: The rows of the template, in the order in which batches of 512 bring them.
+TEMPLATE = """
+    CREATE TEMP TABLE first_instance AS FROM instance ORDER BY instance_id;
+    CREATE TEMP TABLE first_file AS FROM file ORDER BY path;
+    CREATE TEMP TABLE first_state AS FROM series_state;
+    CREATE TEMP TABLE first_tag AS
+    FROM tag ORDER BY (instance_id - 1) // 512, tag, path, instance_id
+"""
+
+#: One copy of everything in the template; $k is its number, $n how many instances there are.
+COPY = (
+    f"""
+    INSERT INTO instance BY NAME
+    SELECT * REPLACE (
+        instance_id + $k * $n AS instance_id, {RENEWED["instance"]},
+        'thumbnails/' || renamed(StudyInstanceUID, $k) || '/' || renamed(SeriesInstanceUID, $k)
+            || '/' || renamed(SOPInstanceUID, $k) || '.jpg' AS thumbnail_path)
+    FROM first_instance
+    """,
+    f"""
+    INSERT INTO file BY NAME
+    SELECT * REPLACE (mtime_ns + $k * $n AS mtime_ns, {RENEWED["file"]})
+    FROM first_file
+    """,
+    f"""
+    INSERT INTO tag BY NAME
+    SELECT * REPLACE (instance_id + $k * $n AS instance_id, {_VALUE})
+    FROM first_tag
+    """,
+    """
+    INSERT INTO series_state BY NAME
+    SELECT * REPLACE (renamed(SeriesInstanceUID, $k) AS SeriesInstanceUID)
+    FROM first_state WHERE $n > 0
+    """,
+    """
+    INSERT INTO problem BY NAME
+    SELECT renamed(SOPInstanceUID, $k) AS SOPInstanceUID, root,
+        'copy' || $k || '/' || path AS path, 'bad_value' AS kind, 'PatientAge' AS keyword,
+        '56' AS raw, 'one file in twenty has something' AS detail, ingested_utc AS at_utc
+    FROM first_instance WHERE instance_id % 20 = 0 AND $n > 0
+    """,
+)
+
+
+def main() -> None:
+    asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    asked.add_argument("--instances", type=int, default=2_000_000)
+    asked.add_argument("--files", type=int, default=2_000, help="slices that are read for real")
+    asked.add_argument("--batches", type=int, default=8, help="of 512 files, in a run")
+    asked.add_argument("--runs", type=int, default=5)
+    asked.add_argument("--keep", type=Path, help="folder for the sets and the large catalog")
+    options = asked.parse_args()
+    with folder_for(options.keep) as room:
+        files = make("ct", room / "ct", options.files)
+        first = read(files)
+        large = grown(room, first, options.instances)
+        print(f"{machine()}\n")
+        _sizes(large, options.instances)
+        _rates(room, first, options)
+        _phases(room, first, options)
+
+
+def read(folder: Path) -> list[Batch]:
+    """Read a set as workers do, in batches as the conductor makes them."""
+    arrivals = [_arrival(str(folder), path, seq) for seq, path in enumerate(listed(folder))]
+    batches = []
+    for at in range(0, len(arrivals), BATCH):
+        rows = [
+            parse.read(arrival, max_file_bytes=1 << 30, text_bytes=16384).without_dataset()
+            for arrival in arrivals[at : at + BATCH]
+        ]
+        instance, tag, problem = parse.to_tables(rows, {})
+        batches.append(Batch(file=file_rows(rows, []), instance=instance, tag=tag, problem=problem))
+    return batches
+
+
+def _arrival(root: str, path: str, seq: int) -> Arrival:
+    seen = Path(path).stat()
+    return Arrival(
+        seq=seq,
+        root=root,
+        path=path.removeprefix(root + "/"),
+        size_bytes=seen.st_size,
+        mtime_ns=seen.st_mtime_ns,
+    )
+
+
+def grown(room: Path, first: list[Batch], instances: int) -> Path:
+    """Give a catalog of so many instances; made by SQL, unless it is there already."""
+    state = room / f"grown-{instances}"
+    if (state / "whole").exists():
+        return state
+    shutil.rmtree(state, ignore_errors=True)
+    count = sum(batch.file.num_rows for batch in first)
+    started_s = time.monotonic()
+    with opened(state) as catalog:
+        for batch in first:
+            catalog.write(batch)
+        with catalog.transaction() as db:
+            db.execute(RENAMED)
+            db.execute(TEMPLATE)
+        for copy in range(1, instances // count):
+            with catalog.transaction() as db:
+                for statement in COPY:
+                    db.execute(statement, {"k": copy, "n": count})
+            if copy % 100 == 0:
+                print(f"copy {copy}, {time.monotonic() - started_s:.0f} s", flush=True)
+        with catalog.transaction() as db:
+            db.execute(f"SELECT max(nextval('instance_id_seq')) FROM range({instances})").fetchall()
+        catalog.checkpoint()
+    (state / "whole").touch()
+    return state
+
+
+def opened(state: Path) -> Catalog:
+    """Open a catalog, new or not."""
+    state.mkdir(parents=True, exist_ok=True)
+    return Catalog(state, memory_bytes=MEMORY_BYTES, patience=PATIENCE)
+
+
+def fresh(first: list[Batch], count: int, name: str) -> list[Batch]:
+    """Give so many batches that no catalog has seen: other UIDs, paths and digests."""
+    with duckdb.connect() as db:
+        db.execute(RENAMED)
+        return [_renewed(db, first[at % len(first)], f"{name}-{at}") for at in range(count)]
+
+
+def _renewed(db: duckdb.DuckDBPyConnection, batch: Batch, name: str) -> Batch:
+    made = {}
+    for part, columns in RENEWED.items():
+        given = getattr(batch, part)
+        db.register("given", given)
+        rows = db.sql(f"SELECT * REPLACE ({columns}) FROM given", params={"k": name})
+        made[part] = rows.to_arrow_table().cast(given.schema)
+    return Batch(problem=batch.problem, **made)
+
+
+def _sizes(state: Path, instances: int) -> None:
+    """Print what the catalog weighs, and which tables weigh it."""
+    size_bytes = (state / "catalog.duckdb").stat().st_size
+    with duckdb.connect(str(state / "catalog.duckdb"), read_only=True) as db:
+        rows = db.execute("SELECT count(*) FROM tag").fetchall()[0][0]
+        free = db.execute("SELECT free_blocks * block_size FROM pragma_database_size()")
+        free_bytes = free.fetchall()[0][0]
+    print(
+        f"{instances:,} instances, {rows:,} rows in `tag` ({rows / instances:.0f} an instance):"
+        f" {size_bytes:,} bytes, {size_bytes / instances:.0f} an instance"
+        f" ({free_bytes:,} bytes of it free)\n"
+    )
+
+
+def _rates(room: Path, first: list[Batch], options: argparse.Namespace) -> None:
+    large = room / f"grown-{options.instances}"
+    stamp = datetime.now(UTC).strftime("%H%M%S")
+    measured: dict[str, list[tuple[float, float]]] = {"empty": [], "large": []}
+    for run in range(options.runs):
+        for name, values in measured.items():
+            state = large if name == "large" else room / "empty"
+            if name == "empty":
+                shutil.rmtree(state, ignore_errors=True)
+            with opened(state) as catalog:
+                batches = fresh(first, options.batches, f"{stamp}{run}")
+                wall_s, cpu_s = time.perf_counter(), time.process_time()
+                for batch in batches:
+                    catalog.write(batch)
+                values.append((time.perf_counter() - wall_s, time.process_time() - cpu_s))
+    base = median(wall for wall, _ in measured["empty"])
+    base_cpu = median(cpu for _, cpu in measured["empty"])
+    count = sum(batch.file.num_rows for batch in batches)
+    rows = []
+    for name, values in measured.items():
+        wall, cpu = zip(*values, strict=True)
+        rows.append(
+            (
+                name if name == "empty" else f"{options.instances:,} instances",
+                f"{count / median(wall):,.0f}",
+                spread(wall),
+                spread(cpu),
+                f"{base / median(wall):.2f}",
+                f"{base_cpu / median(cpu):.2f}",
+            )
+        )
+    head = ("catalog", "files/s", f"s for {count:,} files", "CPU s", "rate", "rate by CPU")
+    print(table(head, rows))
+
+
+def _phases(room: Path, first: list[Batch], options: argparse.Namespace) -> None:
+    """Print what each statement of a batch costs, in both catalogs."""
+    costs: dict[str, dict[str, list[float]]] = {}
+    stamp = datetime.now(UTC).strftime("%H%M%S")
+    for name in ("empty", f"grown-{options.instances}"):
+        with opened(room / name) as catalog:
+            for batch in fresh(first, options.batches, f"p{stamp}"):
+                for what, cost_s in _timed(catalog, batch):
+                    costs.setdefault(what, {}).setdefault(name, []).append(cost_s)
+    rows = [
+        (what, *(spread([1000 * cost for cost in by_name[name]]) for name in by_name))
+        for what, by_name in costs.items()
+    ]
+    print(table(("ms for a batch of 512", "empty", f"{options.instances:,} instances"), rows))
+
+
+def _timed(catalog: Catalog, batch: Batch) -> Iterator[tuple[str, float]]:
+    """Write a batch statement by statement, as `Catalog.write` does at once."""
+    setting = pa.table(
+        {
+            "at_utc": pa.array([ingestd_catalog.utc_now()], pa.timestamp("us")),
+            "attempts": pa.array([8], pa.int32()),
+            "first_s": [5.0],
+            "limit_s": [3600.0],
+        }
+    )
+    views = {
+        f"incoming_{name}": getattr(batch, name) for name in ("file", "instance", "tag", "problem")
+    }
+    started_s = time.perf_counter()
+    with catalog.transaction(**views, setting=setting, verdict=VERDICTS) as db:
+        at_s = time.perf_counter()
+        ingestd_catalog.look_up(db, batch.instance["SOPInstanceUID"].to_pylist())
+        yield "look up what is known", time.perf_counter() - at_s
+        for statement in duckdb.extract_statements(WRITE_BATCH):
+            at_s = time.perf_counter()
+            db.execute(statement)
+            yield _called(statement.query), time.perf_counter() - at_s
+        at_s = time.perf_counter()
+    yield "commit (and checkpoint, when it is due)", time.perf_counter() - at_s
+    yield "all of it", time.perf_counter() - started_s
+
+
+def _called(sql: str) -> str:
+    """The first line of a statement that is no comment."""
+    lines = [line.strip() for line in sql.strip().splitlines()]
+    return "`" + next(line for line in lines if line and not line.startswith("--")) + "`"
+
+
+if __name__ == "__main__":
+    main()
