@@ -7,15 +7,16 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from mmap import mmap
+from typing import Any
 
 import pyarrow as pa
 from blake3 import blake3
 from pydicom.dataset import Dataset
 
 from ingestd.dicom import header, revive, rows
-from ingestd.dicom.elements import Element, Memory
+from ingestd.dicom.elements import Element
 from ingestd.dicom.header import Header
-from ingestd.dicom.keywords import KEPT
+from ingestd.dicom.memory import Memory
 from ingestd.dicom.values import Problem
 from ingestd.errors import IngestError, Reason
 from ingestd.files import as_path, mtime_ns
@@ -173,18 +174,23 @@ def to_tables(
 
     thumbnails  seq to (thumbnail_path, window_source); a file that is not there has none
     """
-    columns: dict[str, list[object]] = {
-        kept.keyword: [one.instance.get(kept.keyword) for one in parsed] for kept in KEPT
+    said = set[str]().union(*(one.instance for one in parsed))
+    columns: dict[str, list[Any]] = {
+        name: [one.instance.get(name) for one in parsed] for name in said
     }
     for name in ("seq", "root", "path", "size_bytes"):
         columns[name] = [getattr(one.arrival, name) for one in parsed]
-    for name in ("frames", "has_pixels"):
-        columns[name] = [one.instance[name] for one in parsed]
     columns["digest"] = [one.digest for one in parsed]
     pictures = [thumbnails.get(one.arrival.seq, (None, None)) for one in parsed]
     columns["thumbnail_path"] = [path for path, _ in pictures]
     columns["window_source"] = [source for _, source in pictures]
-    instance = pa.table({name: columns[name] for name in INSTANCE.names}, schema=INSTANCE)
+    arrays = [
+        pa.array(columns[field.name], field.type)
+        if field.name in columns
+        else pa.nulls(len(parsed), field.type)  # No file here has it.
+        for field in INSTANCE
+    ]
+    instance = pa.Table.from_arrays(arrays, schema=INSTANCE)
     tag = rows.tag_table([one.arrival.seq for one in parsed], [one.tags for one in parsed])
     return instance, tag, _problem_table(parsed)
 

@@ -19,8 +19,8 @@ from pydicom.data import get_testdata_file
 
 from ingestd import parse, tables
 from ingestd.dicom import header
-from ingestd.dicom.elements import Memory
 from ingestd.dicom.encoding import LONG
+from ingestd.dicom.memory import Memory
 from ingestd.errors import IngestError, Reason
 from ingestd.model import Arrival
 

@@ -33,6 +33,8 @@ def typed(sql_type: str, value: Value) -> Typed:
         return [convert(part) for part in parts]  # type: ignore[return-value]
     if value.vm != 1:
         raise ValueError(f"{value.vm} values, where one was expected")
+    if convert is _double and value.number is not None and math.isfinite(value.number):
+        return value.number
     return convert(value.text)
 
 

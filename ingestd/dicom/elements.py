@@ -1,9 +1,6 @@
-"""Pure. Header bytes become elements, each with path, VR, multiplicity, text and number.
+"""Pure. Header bytes become elements, each with path, VR, multiplicity, text and number."""
 
-Most elements of a series are the same in each of its files, byte for byte. So what an element
-says is worked out once for its bytes, its character set and its private creator, and kept.
-"""
-
+from functools import lru_cache
 from typing import NamedTuple
 
 from pydicom.dataelem import RawDataElement
@@ -11,16 +8,9 @@ from pydicom.tag import BaseTag
 
 from ingestd.dicom import charsets, columns, values
 from ingestd.dicom.charsets import Encodings
-from ingestd.dicom.encoding import CHARSET, PIXEL_REPRESENTATION, Dialect, Head, keyword
+from ingestd.dicom.encoding import CHARSET, PIXEL_DATA, PIXEL_REPRESENTATION, Dialect, keyword
 from ingestd.dicom.keywords import KEPT
 from ingestd.dicom.values import Problem, Value
-
-#: Elements that do not repeat fill the memory; beyond so many it is emptied.
-MEMORY_ELEMENTS = 20_000
-#: A longer element is worked out each time: it seldom repeats, and it takes room.
-MEMORY_BYTES = 2048
-SHORTEST_STRETCH = 3
-MOST_STRETCHES = 1024
 
 COLUMN_TYPES = {kept.keyword: kept.sql_type for kept in KEPT}
 
@@ -39,166 +29,128 @@ class Element(NamedTuple):
     size_bytes: int  #: of the value as it is in the file
 
 
+class Kind:
+    """What all elements with one tag and one VR have in common."""
+
+    __slots__ = (
+        "block",
+        "column",
+        "keyword",
+        "last",
+        "long",
+        "may_matter",
+        "name",
+        "plain",
+        "tag",
+        "vr",
+        "written",
+    )
+
+    def __init__(self, tag: int, vr: str, written: str | None, *, long: bool = False) -> None:
+        self.tag = tag
+        self.vr = vr  #: to read the value by
+        self.written = written  #: the VR in the file; None when there is none
+        self.long = long  #: the length field has four bytes
+        self.name = f"{tag:08X}"
+        self.keyword = keyword(tag)
+        self.column = self.keyword if self.keyword in COLUMN_TYPES else None
+        #: group and block of a private element
+        self.block = tag >> 16 << 8 | tag >> 8 & 0xFF if tag >> 16 & 1 else None
+        #: it changes how elements after it are read
+        self.may_matter = tag in (CHARSET, PIXEL_REPRESENTATION) or self.reserves
+        #: to be taken by tag, VR and length alone
+        self.plain = vr in values.PLAIN and tag >> 16 not in (0, 0xFFFE) and tag not in PIXEL_DATA
+        self.last: Entry | None = None  #: of this kind, the one met last at the top
+
+    @property
+    def reserves(self) -> bool:
+        """Whether it reserves a block of private elements (PS3.5 7.8.1)."""
+        return bool(self.tag >> 16 & 1) and 0x10 <= self.tag & 0xFFFF < 0x100
+
+
+@lru_cache(maxsize=8192)
+def kind_of(tag: int, vr: str, written: str | None) -> Kind:
+    """Give the kind of an element that is not plain, or not taken as such."""
+    return Kind(tag, vr, written)
+
+
 class Entry:
     """All that an element's bytes stand for; shared by every file that has the same bytes."""
 
     __slots__ = (
-        "column",
+        "dialect",
         "effect",
         "encodings",
+        "extent",
+        "kind",
         "problem",
         "problems",
-        "raw",
         "row",
-        "tag",
         "typed",
+        "value",
     )
 
-    def __init__(self, row: Element, raw: RawDataElement) -> None:
+    def __init__(self, kind: Kind, row: Element, value: bytes, dialect: Dialect) -> None:
+        self.kind = kind
         self.row = row
-        self.raw = raw  #: what pydicom makes a data set of
-        self.tag: int = raw.tag
+        self.value = value  #: as in the file
+        self.extent = 0  #: bytes of the whole element, for those that are taken as plain
+        self.dialect = dialect
         self.problem: Problem | None = None  #: with the value itself
         self.problems: tuple[Problem, ...] = ()  #: and with the value as that of a column
-        self.column: str | None = None
         self.typed: columns.Typed = None  #: the value in the column
         self.effect = False  #: it changes how elements after it are read
         self.encodings: Encodings | None = None  #: in force from here on
 
-
-class Stretch(NamedTuple):
-    """Elements that followed each other in the last file."""
-
-    blob: bytes
-    entries: list[Entry]
-    rows: list[Element]
-    creators: dict[int, str]  #: that were in force; private elements mean what these say
+    @property
+    def raw(self) -> RawDataElement:
+        """What pydicom turns into a data element when somebody asks for it."""
+        implicit, little = self.dialect
+        tag, value = BaseTag(self.kind.tag), self.value
+        return RawDataElement(tag, self.kind.written, len(value), value, 0, implicit, little)
 
 
-class Stretches:
-    """Which elements follow each other, so that many are recognised by one comparison.
-
-    A stretch that does not come again as it was is split where it differs. What varies from file
-    to file (UIDs, positions, times) so comes to lie between stretches.
-    """
-
-    def __init__(self) -> None:
-        self._by_start: dict[bytes, Stretch] = {}
-
-    def starts(self, data: bytes, at: int) -> bool:
-        """Whether some stretch begins like the element at `at`."""
-        return data[at : at + 8] in self._by_start
-
-    def find(self, data: bytes, at: int, creators: dict[int, str]) -> Stretch | None:
-        """Give the stretch that is at `at`, all of it."""
-        found = self._by_start.get(data[at : at + 8])
-        if found is not None and data.startswith(found.blob, at) and found.creators == creators:
-            return found
-        return None
-
-    def learn(
-        self, data: bytes, stops: list[int], entries: list[Entry], creators: dict[int, str]
-    ) -> None:
-        """Keep what was taken one by one.
-
-        stops  where the first element begins, and where each one ends
-        """
-        old = self._by_start.pop(data[stops[0] : stops[0] + 8], None)
-        same = len(entries)
-        if old is not None:
-            pairs = enumerate(zip(old.entries, entries, strict=False))
-            same = next((at for at, (was, now) in pairs if was is not now), same)
-        self._keep(data, stops[: same + 1], entries[:same], creators)
-        self._keep(data, stops[same + 1 :], entries[same + 1 :], creators)
-
-    def _keep(
-        self, data: bytes, stops: list[int], entries: list[Entry], creators: dict[int, str]
-    ) -> None:
-        if len(entries) < SHORTEST_STRETCH:
-            return
-        if len(self._by_start) >= MOST_STRETCHES:
-            self._by_start.clear()
-        blob = data[stops[0] : stops[-1]]
-        rows = [entry.row for entry in entries]
-        self._by_start[blob[:8]] = Stretch(blob, entries, rows, dict(creators))
-
-
-class Context:
-    """A way to spell elements together with what is remembered of them."""
-
-    __slots__ = ("dialect", "encodings", "known", "sequences", "stretches")
-
-    def __init__(self, dialect: Dialect, encodings: Encodings) -> None:
-        self.dialect = dialect
-        self.encodings = encodings
-        #: by its bytes, with the private creator where there is one
-        self.known: dict[object, Entry] = {}
-        #: by tag and creator: the bytes of the last one met, and what they stand for
-        self.sequences: dict[object, tuple[bytes, Entry, list[Element]]] = {}
-        self.stretches = Stretches()
-
-
-class Memory:
-    """What one worker process remembers from file to file; bounded."""
-
-    def __init__(self, text_bytes: int) -> None:
-        self.text_bytes = text_bytes
-        self._contexts: dict[tuple[Dialect, Encodings], Context] = {}
-
-    def context(self, dialect: Dialect, encodings: Encodings) -> Context:
-        """Give what is remembered for a dialect and a character set."""
-        key = dialect, encodings
-        if key not in self._contexts:
-            if len(self._contexts) >= 64:
-                self._contexts.clear()
-            self._contexts[key] = Context(dialect, encodings)
-        return self._contexts[key]
-
-    def learn(self, context: Context, key: object, entry: Entry) -> None:
-        """Remember an element; forget everything when that becomes too much."""
-        if len(context.known) >= MEMORY_ELEMENTS:
-            context.known.clear()
-        context.known[key] = entry
-
-    def entry(
-        self, context: Context, head: Head, vr: str, value: bytes, creator: str | None
-    ) -> Entry:
-        """Work out an element that is no sequence."""
-        found = values.read(
-            vr,
-            value,
-            little=context.dialect.little,
-            encodings=context.encodings,
-            text_bytes=self.text_bytes,
-            tag=head.tag,
-        )
-        entry = Entry(row(head.tag, vr, found, creator, len(value)), raw(context, head, value))
-        if found.kind:
-            entry.problem = problem(entry.row, found.kind, value, found.detail)
-        if head.fault:
-            entry.problem = problem(entry.row, "unknown_vr", value, head.fault)
-        entry.problems = () if entry.problem is None else (entry.problem,)
-        _fit(entry, found, value)
-        if head.tag == CHARSET:
+def make(
+    kind: Kind,
+    value: bytes,
+    *,
+    dialect: Dialect,
+    encodings: Encodings,
+    text_bytes: int,
+    creator: str | None,
+    fault: str = "",
+) -> Entry:
+    """Work out an element that is no sequence."""
+    found = values.read(
+        kind.vr,
+        value,
+        little=dialect.little,
+        encodings=encodings,
+        text_bytes=text_bytes,
+        tag=kind.tag,
+    )
+    entry = Entry(kind, row(kind, found, creator, len(value)), value, dialect)
+    if found.kind:
+        entry.problem = problem(entry.row, found.kind, value, found.detail)
+    if fault:
+        entry.problem = problem(entry.row, "unknown_vr", value, fault)
+    if entry.problem is not None:
+        entry.problems = (entry.problem,)
+    if kind.column is not None:
+        _fit(entry, found)
+    if kind.may_matter:
+        if kind.tag == CHARSET:
             entry.encodings = charsets.encodings_of(found.text or "")
-        reserves = head.tag >> 16 & 1 and 0x10 <= head.tag & 0xFFFF < 0x100
-        pixels = head.tag == PIXEL_REPRESENTATION and found.number is not None
-        entry.effect = bool(reserves or pixels or head.tag == CHARSET)
-        return entry
+        entry.effect = kind.tag != PIXEL_REPRESENTATION or found.number is not None
+    return entry
 
 
-def row(tag: int, vr: str, value: Value, creator: str | None, size_bytes: int) -> Element:
+def row(kind: Kind, value: Value, creator: str | None, size_bytes: int) -> Element:
     """Make the row of an element at the top of the data set."""
-    name = f"{tag:08X}"
-    word = keyword(tag)
-    return Element(name, name, word, creator, vr, value.vm, value.text, value.number, size_bytes)
-
-
-def raw(context: Context, head: Head, value: bytes) -> RawDataElement:
-    """Make what pydicom turns into a data element when somebody asks for it."""
-    implicit, little = context.dialect
-    tag = BaseTag(head.tag)
-    return RawDataElement(tag, head.vr, len(value), value, head.start, implicit, little)
+    name = kind.name
+    return Element(
+        name, name, kind.keyword, creator, kind.vr, value.vm, value.text, value.number, size_bytes
+    )
 
 
 def problem(row: Element, kind: str, value: bytes, detail: str) -> Problem:
@@ -210,24 +162,16 @@ def problem(row: Element, kind: str, value: bytes, detail: str) -> Problem:
     return Problem(kind, row.keyword or row.path, shown, detail)
 
 
-def _fit(entry: Entry, found: Value, value: bytes) -> None:
+def _fit(entry: Entry, found: Value) -> None:
     """Give an element that has a column its typed value there."""
-    name = entry.row.keyword
-    if name is None or name not in COLUMN_TYPES:
-        return
-    entry.column = name
+    assert entry.kind.column is not None, "asked by whoever calls"
     try:
-        entry.typed = columns.typed(COLUMN_TYPES[name], found)
+        entry.typed = columns.typed(COLUMN_TYPES[entry.kind.column], found)
     except ValueError as error:
         if entry.problem is None or entry.problem.kind != "bad_value":
-            entry.problems += (problem(entry.row, "bad_value", value, str(error)),)
+            entry.problems += (problem(entry.row, "bad_value", entry.value, str(error)),)
 
 
 def instance_columns(entries: list[Entry]) -> dict[str, object]:
     """Collect the columns of `instance` from the elements at the top; a later one wins."""
-    return {entry.column: entry.typed for entry in entries if entry.column is not None}
-
-
-def complaints(entries: list[Entry]) -> list[Problem]:
-    """Give what is wrong with the elements at the top."""
-    return [problem for entry in entries if entry.problems for problem in entry.problems]
+    return {entry.kind.column: entry.typed for entry in entries if entry.kind.column is not None}

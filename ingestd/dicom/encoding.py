@@ -21,6 +21,7 @@ IMPLICIT_HEAD = {True: Struct("<HHL").unpack_from, False: Struct(">HHL").unpack_
 SEQUENCE_END_BYTES = {True: b"\xfe\xff\xdd\xe0", False: b"\xff\xfe\xe0\xdd"}
 TAG = {True: Struct("<HH").unpack_from, False: Struct(">HH").unpack_from}
 LENGTH = {True: Struct("<L").unpack_from, False: Struct(">L").unpack_from}
+SHORT_LENGTH = {True: Struct("<H").unpack_from, False: Struct(">H").unpack_from}
 
 
 class Short(Exception):
@@ -71,21 +72,6 @@ def head(data: bytes, at: int, end: int, dialect: Dialect) -> Head:
             raise Short
         return Head(tag, LONG[code], LENGTH[little](data, at + 8)[0], at + 12)
     return _odd(data, at, end, little=little)
-
-
-def explicit_stop(data: bytes, at: int, *, little: bool) -> int:
-    """Give where an element ends that has a plain VR, 0 for any other."""
-    _, _, code, length = EXPLICIT_HEAD[little](data, at)
-    if code in SHORT:
-        return int(at + 8 + length)
-    if code in LONG:
-        return int(at + 12 + LENGTH[little](data, at + 8)[0])
-    return 0
-
-
-def implicit_stop(data: bytes, at: int, *, little: bool) -> int:
-    """Give where an element without a VR ends."""
-    return int(at + 8 + LENGTH[little](data, at + 4)[0])
 
 
 def _odd(data: bytes, at: int, end: int, *, little: bool) -> Head:

@@ -5,7 +5,7 @@ import zlib
 from dataclasses import dataclass
 
 from ingestd.dicom import groups
-from ingestd.dicom.elements import Entry, Memory, instance_columns
+from ingestd.dicom.elements import Entry
 from ingestd.dicom.encoding import (
     EXPLICIT_BIG,
     EXPLICIT_LITTLE,
@@ -18,7 +18,8 @@ from ingestd.dicom.encoding import (
     keyword,
     spelled_implicit,
 )
-from ingestd.dicom.keywords import KEPT
+from ingestd.dicom.keywords import REQUIRED
+from ingestd.dicom.memory import Memory
 from ingestd.dicom.pixel_size import pixel_problems
 from ingestd.dicom.values import Problem
 from ingestd.dicom.walk import Walk
@@ -69,7 +70,7 @@ def read(view: memoryview, memory: Memory, *, most_bytes: int) -> Header:
         if bare and not _is_dicom(walk.top):
             raise _not_dicom("it has no preamble, and its elements make no sense") from error
         raise
-    instance = instance_columns(walk.meta) | instance_columns(walk.top)
+    instance = walk.instance
     _refuse_directory(walk)
     _check_uids(instance, bare=bare and not _is_dicom(walk.top))
     groups.fill(instance, walk.rows)
@@ -122,7 +123,7 @@ def _data_set(walk: Walk, at: int, most_bytes: int) -> Dialect:
     at = walk.group(at, b"\x02\x00", EXPLICIT_LITTLE)
     if at < walk.size and any(walk.view[at : at + 8]):
         at = walk.group(at, b"\x00\x00", IMPLICIT_LITTLE)  # A command, left by careless writers.
-    syntax = instance_columns(walk.meta).get("TransferSyntaxUID")
+    syntax = walk.instance.get("TransferSyntaxUID")
     if syntax in DEFLATED:
         walk.go_on_in(_inflate(walk.view[at:], most_bytes))
         at = 0
@@ -171,18 +172,16 @@ def _refuse_directory(walk: Walk) -> None:
 
 def _check_uids(instance: dict[str, object], *, bare: bool) -> None:
     """Refuse what has no identity. UIDs become file names, so they are checked (PS3.5 9.1)."""
-    for kept in KEPT:
-        if not kept.required:
-            continue
-        uid = instance.get(kept.keyword)
+    for name in REQUIRED:
+        uid = instance.get(name)
         if not uid:
             if bare:
                 raise _not_dicom("it has no preamble and no UIDs")
-            raise IngestError(Reason.MISSING_UID, f"{kept.keyword} is absent or empty")
+            raise IngestError(Reason.MISSING_UID, f"{name} is absent or empty")
         if not _UID.fullmatch(str(uid)):
             raise IngestError(
                 Reason.BAD_UID,
-                f"{kept.keyword} is not numbers joined by dots, at most 64 characters",
+                f"{name} is not numbers joined by dots, at most 64 characters",
             )
 
 

@@ -177,3 +177,6 @@ KEPT: tuple[Kept, ...] = (
     Kept("DoseSummationType", "VARCHAR"),
     Kept("DoseGridScaling", "DOUBLE"),
 )
+
+#: Without these a file has no identity.
+REQUIRED = tuple(kept.keyword for kept in KEPT if kept.required)

@@ -2,14 +2,7 @@
 
 from typing import NamedTuple
 
-from ingestd.dicom.elements import (
-    MEMORY_BYTES,
-    Context,
-    Element,
-    Entry,
-    Memory,
-    row,
-)
+from ingestd.dicom.elements import Element, Entry, kind_of
 from ingestd.dicom.encoding import (
     IMPLICIT_HEAD,
     ITEM,
@@ -26,7 +19,8 @@ from ingestd.dicom.encoding import (
     spelled_implicit,
     true_vr,
 )
-from ingestd.dicom.values import Problem, Value
+from ingestd.dicom.memory import MEMORY_BYTES, Context, Memory
+from ingestd.dicom.values import Problem
 from ingestd.errors import IngestError, Reason
 
 DEEPEST = 48  #: sequences within sequences; the deepest report trees have a dozen
@@ -94,25 +88,33 @@ class Found:
         if entry is None:
             unsure = vr == "US or SS"
             value = blob[start:]
-            entry = self.memory.entry(context, head, "US" if unsure else vr, value, creator)
+            kind = kind_of(tag, "US" if unsure else vr, head.vr)
+            entry = context.make(kind, value, creator, head.fault)
+            entry.extent = len(blob)
             if unsure:
                 self.unsure.append((len(self.rows), scope, head, value))
             elif len(blob) <= MEMORY_BYTES:
-                self.memory.learn(context, key, entry)
-        if entry.encodings is not None:
-            scope.context = self.memory.context(context.dialect, entry.encodings)
-        elif entry.effect and tag == PIXEL_REPRESENTATION:
-            scope.pixel_representation = int(entry.row.number or 0)
-        elif entry.effect:
-            scope.creators[tag >> 16 << 8 | tag & 0xFF] = entry.row.value or ""
+                context.learn(key, entry)
+        if entry.effect:
+            self.heed(scope, entry)
         return entry
+
+    def heed(self, scope: Scope, entry: Entry) -> None:
+        """Note what an element means for those after it."""
+        kind = entry.kind
+        if entry.encodings is not None:
+            scope.context = self.memory.context(entry.dialect, entry.encodings)
+        elif kind.tag == PIXEL_REPRESENTATION:
+            scope.pixel_representation = int(entry.row.number or 0)
+        else:
+            scope.creators[kind.tag >> 16 << 8 | kind.tag & 0xFF] = entry.row.value or ""
 
     def settle_unsure(self) -> None:
         """Read "US or SS" values as signed where the data set says so (PS3.3 C.7.6.3.1.2)."""
         for place, scope, at, value in self.unsure:
             if scope.signed():
                 old = self.rows[place]
-                new = self.memory.entry(scope.context, at, "SS", value, None).row
+                new = scope.context.make(kind_of(at.tag, "SS", at.vr), value, None).row
                 self.rows[place] = new._replace(path=old.path)
 
 
@@ -131,9 +133,9 @@ def nest(found: Found, span: Span, spot: Head, scope: Scope, path: str) -> tuple
     raises  Short when it does not end in a span that is not hard; IngestError `too_large`
     """
     place = len(found.rows)
-    creator = scope.creator(spot.tag)
-    empty = row(spot.tag, "SQ", Value(0, None, None), creator, 0)._replace(path=path)
-    found.rows.append(empty)
+    kind = kind_of(spot.tag, "SQ", spot.vr)
+    named = path, kind.name, kind.keyword, scope.creator(spot.tag), "SQ"
+    found.rows.append(Element(*named, 0, None, None, 0))
     if spot.length == UNDEFINED:
         stop, count = _items(found, span, spot.start, scope, path, open_end=True)
         size = stop - spot.start
@@ -143,7 +145,7 @@ def nest(found: Found, span: Span, spot: Head, scope: Scope, path: str) -> tuple
         stop, size = spot.start + spot.length, spot.length
         inner = Span(span.data, stop, hard=True)
         _, count = _items(found, inner, spot.start, scope, path, open_end=False)
-    found.rows[place] = empty._replace(vm=count, size_bytes=size)
+    found.rows[place] = Element(*named, count, None, None, size)
     return found.rows[place], stop
 
 
@@ -191,6 +193,15 @@ def _item(found: Found, span: Span, at: int, length: int, scope: Scope) -> int:
         if end - at < 8 and length != UNDEFINED:
             found.complain("bad_length", path, "bytes after the last element of the item")
             return end
+        context = scope.context
+        first = context.spot(span.data[at : at + 8])
+        entry = context.take(first, span.data, at, span.end, scope.creators)
+        if entry is not None:
+            at += entry.extent
+            if entry.effect:
+                found.heed(scope, entry)
+            _add(found, scope, entry)
+            continue
         spot = head(span.data, at, span.end, scope.context.dialect)
         if spot.tag == ITEM_END:
             return spot.start
@@ -221,11 +232,15 @@ def _element(found: Found, span: Span, at: int, spot: Head, scope: Scope) -> int
         end = after = _within(found, span, spot.start + spot.length, path)
         if vr == "SQ":
             return nest(found, span, spot._replace(length=end - spot.start), scope, path)[1]
-    entry = found.plain(scope, spot, vr, span.data[at:end], spot.start - at)
+    _add(found, scope, found.plain(scope, spot, vr, span.data[at:end], spot.start - at))
+    return after
+
+
+def _add(found: Found, scope: Scope, entry: Entry) -> None:
+    """Add the row of an element of an item."""
     if entry.problem is not None:
         found.problems.append(entry.problem)
-    found.rows.append(Element._make((path, *entry.row[1:])))
-    return after
+    found.rows.append(Element(scope.prefix + entry.row.tag, *entry.row[1:]))
 
 
 def _within(found: Found, span: Span, end: int, path: str) -> int:

@@ -49,4 +49,4 @@ def _wanted_bits(pixels: Pixels, instance: dict[str, object]) -> int:
     samples = samples or 1
     if samples == 3 and instance.get("PhotometricInterpretation") == "YBR_FULL_422":
         samples = 2  # Both colours are shared by two pixels (PS3.3 C.7.6.3.1.2).
-    return rows * columns * samples * _BITS.get(pixels.entry.raw.tag, allocated)
+    return rows * columns * samples * _BITS.get(pixels.entry.kind.tag, allocated)

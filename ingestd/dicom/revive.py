@@ -30,7 +30,7 @@ def dataset(header: Header) -> Dataset:
         length = UNDEFINED if pixels.encapsulated else len(value)
         made._dict[raw.tag] = raw._replace(value=value, length=length)  # noqa: SLF001 (raw in)
     made.set_original_encoding(*header.dialect, character_encoding=list(walk.encodings))
-    made.file_meta = FileMetaDataset(_raw([at for at in walk.meta if at.raw.tag >> 16 == 2]))
+    made.file_meta = FileMetaDataset(_raw([at for at in walk.meta if at.kind.tag >> 16 == 2]))
     encapsulated = pixels is not None and pixels.encapsulated
     if "TransferSyntaxUID" not in made.file_meta and not encapsulated:
         syntax = _SYNTAXES.get(header.dialect)

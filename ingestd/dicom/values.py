@@ -58,6 +58,7 @@ LUT_DESCRIPTORS = frozenset({0x00281101, 0x00281102, 0x00281103, 0x00283002})
 _DECIMAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d+(?:\.0*)?", re.ASCII)
 _PADDING = " \0"
+_PADDING_BYTES = b" \0"
 
 EMPTY = Value(0, None, None)
 
@@ -72,13 +73,14 @@ def read(
     """
     if not value:
         return EMPTY
+    reader = _TEXT.get(vr)
+    if reader is not None:
+        return reader(vr, value, encodings, text_bytes)
     if vr in _FORMATS:
         return _numbers(vr, value, little=little, text_bytes=text_bytes, tag=tag)
     if vr == "AT":
         return _tags(value, little=little, text_bytes=text_bytes)
-    if vr in BINARY or vr not in _TEXT:
-        return Value(1, None, None)
-    return _TEXT[vr](vr, value, encodings, text_bytes)
+    return Value(1, None, None)
 
 
 def _numbers(vr: str, value: bytes, *, little: bool, text_bytes: int, tag: int) -> Value:
@@ -87,6 +89,9 @@ def _numbers(vr: str, value: bytes, *, little: bool, text_bytes: int, tag: int) 
     if rest:
         detail = f"{len(value)} bytes are no multiple of {size}, the size of {vr}"
         return Value(max(count, 1), None, None, "bad_length", detail)
+    if count == 1 and tag not in LUT_DESCRIPTORS:
+        (number,) = unpack(f"{'<' if little else '>'}{code}", value)
+        return Value(1, str(number), float(number))
     shown = min(count, text_bytes // 2 + 1)  # Each number takes two characters at least.
     found = list(unpack(f"{'<' if little else '>'}{shown}{code}", value[: shown * size]))
     if tag in LUT_DESCRIPTORS and found[0] < 0:
@@ -108,15 +113,23 @@ def _tags(value: bytes, *, little: bool, text_bytes: int) -> Value:
 
 def _string(vr: str, value: bytes, _: Encodings, text_bytes: int) -> Value:
     """AE AS CS DA DT TM UI: the default repertoire, in which outer spaces mean nothing."""
+    if (text := _simple(value, text_bytes)) is not None:
+        return Value(1, text, None)
     doubt = "" if value.isascii() else f"bytes that {vr} must not have"
     return _several(_split(value.decode("latin-1")), text_bytes, "bad_text", doubt)
 
 
 def _decimals(_: str, value: bytes, __: Encodings, text_bytes: int) -> Value:
+    text = _simple(value, text_bytes)
+    if text is not None and _DECIMAL.fullmatch(text) and math.isfinite(number := float(text)):
+        return Value(1, text, number)
     return _checked(_split(value.decode("latin-1")), _DECIMAL, "no decimal number", text_bytes)
 
 
 def _integers(_: str, value: bytes, __: Encodings, text_bytes: int) -> Value:
+    text = _simple(value, text_bytes)
+    if text is not None and _INTEGER.fullmatch(text) and math.isfinite(number := float(text)):
+        return Value(1, text, number)
     return _checked(_split(value.decode("latin-1")), _INTEGER, "no integer", text_bytes)
 
 
@@ -134,7 +147,9 @@ def _checked(parts: list[str], form: re.Pattern[str], detail: str, text_bytes: i
 
 def _texts(vr: str, value: bytes, encodings: Encodings, text_bytes: int) -> Value:
     """LO SH UC PN: several values, decoded before they are split, for 5C may be half a letter."""
-    text, doubt = decode(value.rstrip(b"\0 "), encodings, name=vr == "PN")
+    if value[0] not in _PADDING_BYTES and (text := _simple(value, text_bytes)) is not None:
+        return Value(1, text, None)
+    text, doubt = decode(value.rstrip(_PADDING_BYTES), encodings, name=vr == "PN")
     parts = [part.rstrip(_PADDING) for part in text.split("\\")]
     return _several(parts, text_bytes, "bad_text", doubt)
 
@@ -143,6 +158,16 @@ def _prose(vr: str, value: bytes, encodings: Encodings, text_bytes: int) -> Valu
     """ST LT UT UR: one value, in which a backslash is a backslash."""
     text, doubt = decode(value, encodings if vr != "UR" else ("latin-1",))
     return _several([text.rstrip(_PADDING)], text_bytes, "bad_text", doubt)
+
+
+def _simple(value: bytes, text_bytes: int) -> str | None:
+    """Give a single value in plain ASCII without its padding; None for anything else."""
+    if b"\\" in value or not value.isascii() or b"\x1b" in value:
+        return None
+    bare = value.strip(_PADDING_BYTES)
+    if not bare or b"\0" in bare or len(bare) > text_bytes:
+        return None
+    return bare.decode("ascii")
 
 
 def _split(text: str) -> list[str]:
@@ -167,3 +192,6 @@ _TEXT: dict[str, Callable[[str, bytes, Encodings, int], Value]] = {
     "DS": _decimals,
     "IS": _integers,
 }
+
+#: VRs whose values can be read with nothing known but the VR.
+PLAIN = BINARY - {"UN", "OB or OW", "US or SS or OW"} | _FORMATS.keys() | _TEXT.keys() | {"AT"}

@@ -1,36 +1,30 @@
 """Pure. From element to element through a file, from its first byte to its last.
 
-Only a window of the file is copied, so that a large pixel data element costs nothing. The quick
-way takes plain elements one after the other; whatever it does not know (sequences, undefined
+Only a window of the file is copied, so that a large pixel data element costs nothing. `_run`
+takes plain elements one after the other; whatever it does not know (sequences, undefined
 lengths, odd VRs, the end) goes through `_one`.
 """
 
-from operator import attrgetter
 from typing import NamedTuple
 
 from ingestd.dicom import charsets
-from ingestd.dicom.elements import MEMORY_BYTES, Entry, Memory, complaints, raw, row
+from ingestd.dicom.elements import Entry, kind_of, row
 from ingestd.dicom.encoding import (
     PIXEL_DATA,
-    TAG,
     UNDEFINED,
     Dialect,
     Head,
     Short,
-    explicit_stop,
     fragments,
     head,
-    implicit_stop,
     true_vr,
 )
+from ingestd.dicom.memory import MEMORY_BYTES, Memory
 from ingestd.dicom.nested import Found, Scope, Span, is_sequence, nest
-from ingestd.dicom.values import Value
+from ingestd.dicom.values import Problem, Value
 from ingestd.errors import IngestError, Reason
 
-WINDOW_BYTES = 1 << 16
-#: A longer sequence is not remembered from file to file.
-SEQUENCE_BYTES = 1 << 15
-SEQUENCES = 512
+WINDOW_BYTES = 1 << 15
 
 
 class Pixels(NamedTuple):
@@ -53,8 +47,10 @@ class Walk(Found):
         self.size = len(view)
         self.meta: list[Entry] = []  #: what stands before the data set: group 0002
         self.top: list[Entry] = []  #: the data set, in the order of the file
+        self.instance: dict[str, object] = {}  #: the columns that elements of the top fill
         self.pixels: Pixels | None = None
         self.encodings = charsets.DEFAULT  #: of the data set
+        self._doubts: list[Problem] = []  #: what is wrong with elements of the top
         self._base = 0  #: where in the file the window begins
         self._data = bytes(view[:WINDOW_BYTES])
 
@@ -63,9 +59,11 @@ class Walk(Found):
 
         Its group length is not trusted: too many writers get it wrong.
         """
-        scope = Scope(self.memory.context(dialect, charsets.DEFAULT))
+        scope = Scope(self.memory.context(dialect, charsets.DEFAULT, number))
         while bytes(self.view[at : at + 2]) == number:
-            at = self._one(at, scope)
+            at = self._run(at, scope, number)
+            if bytes(self.view[at : at + 2]) == number:
+                at = self._one(at, scope)
         self.meta += self.top
         self.top = []
         return at
@@ -88,53 +86,71 @@ class Walk(Found):
                 at = self._one(at, scope)
         self.settle_unsure()
         self.encodings = scope.context.encodings
-        if len(set(map(_TAG_OF, self.top))) != len(self.top):
+        if len({entry.row.path for entry in self.top}) != len(self.top):
             self.complain("duplicate_element", None, "a tag twice; the last one counts")
-        self.problems += complaints(self.meta)
-        self.problems += complaints(self.top)
+        self.problems += self._doubts
 
-    def _run(self, at: int, scope: Scope) -> int:
-        """Take elements that are known and change nothing for others, as far as they go."""
-        data, base, stretches = self._data, self._base, scope.context.stretches
-        here = at - base
-        while True:
-            if (found := stretches.find(data, here, scope.creators)) is not None:
-                self.rows += found.rows
-                self.top += found.entries
-                here += len(found.blob)
-                continue
-            stops, entries = self._known(here, scope)
-            if not entries:
-                return base + here
-            self.rows += [entry.row for entry in entries]
-            self.top += entries
-            stretches.learn(data, stops, entries, scope.creators)
-            here = stops[-1]
+    def _run(self, at: int, scope: Scope, group: bytes = b"") -> int:
+        """Take what is plain or known, as far as it goes; of one group only when it is given."""
+        end, here = len(self._data), at - self._base
+        while here < end:
+            here, found = self._unchanged(here, scope, group)
+            if found is None:
+                break
+            here += found.extent
+            found.kind.last = found
+            self._add(found)
+            if found.effect:
+                self.heed(scope, found)
+        return self._base + here
 
-    def _known(self, here: int, scope: Scope) -> tuple[list[int], list[Entry]]:
-        """Recognise elements one by one, up to one that is not known or begins a stretch."""
-        data, end, context = self._data, len(self._data), scope.context
-        known, begins, little = context.known, context.stretches.starts, context.dialect.little
-        stop_of = implicit_stop if context.dialect.implicit else explicit_stop
-        stops, entries = [here], list[Entry]()
-        while end - here >= 12:
-            stop = stop_of(data, here, little=little)
-            if not stop or stop > end or stop - here > MEMORY_BYTES:
-                break
-            key: object = data[here:stop]
-            if data[here if little else here + 1] & 1:
-                group, number = TAG[little](data, here)
-                creator = scope.creators.get(group << 8 | number >> 8)
-                key = key if creator is None else (creator, key)
-            entry = known.get(key)
-            if entry is None or entry.effect:
-                break
-            entries.append(entry)
-            stops.append(stop)
-            here = stop
-            if begins(data, here):
-                break
-        return stops, entries
+    def _unchanged(self, here: int, scope: Scope, group: bytes) -> tuple[int, Entry | None]:
+        """Take all that is as in the file before, and remember it as one stretch.
+
+        return  where that ends, and the plain element there, if it is one
+        """
+        data, end, context, creators = self._data, len(self._data), scope.context, scope.creators
+        pieces, first, tops, rows = 0, here, len(self.top), len(self.rows)
+        plain: Entry | None = None
+        while data.startswith(group, here):
+            spot = context.spot(data[here : here + 8])
+            stretch, known = spot.stretch, spot.sequence
+            if (
+                stretch is not None
+                and data.startswith(stretch.blob, here)
+                and stretch.creators == creators
+            ):
+                self.rows += stretch.rows
+                self.top += stretch.entries
+                self.instance.update(stretch.instance)
+                self._doubts += stretch.problems
+                here += len(stretch.blob)
+            elif known is not None and data.startswith(known.blob, here):
+                if known.creator != scope.creator(known.entry.kind.tag):
+                    break
+                self.rows += known.rows
+                self.top.append(known.entry)
+                here += len(known.blob)
+            else:
+                plain = context.take(spot, data, here, end, creators)
+                if plain is None or plain.effect or plain.kind.last is not plain:
+                    break
+                self._add(plain)
+                here += plain.extent
+                plain = None
+            pieces += 1
+        if pieces > 1:
+            context.keep(data[first:here], self.top[tops:], self.rows[rows:], creators)
+        return here, plain
+
+    def _add(self, entry: Entry) -> None:
+        """Add an element of the top."""
+        self.rows.append(entry.row)
+        self.top.append(entry)
+        if entry.kind.column is not None:
+            self.instance[entry.kind.column] = entry.typed
+        if entry.problems:
+            self._doubts += entry.problems
 
     def _one(self, at: int, scope: Scope) -> int:
         """Take one element of any kind and give where the next one begins."""
@@ -160,19 +176,11 @@ class Walk(Found):
             stop, after = span.end, span.after if span.complete else self.size + 1
         if after > self.size:
             return self._cut_off()
-        entry = self.plain(scope, spot, vr, bytes(self.view[at:stop]), start - at)
-        self.rows.append(entry.row)
-        self.top.append(entry)
+        self._add(self.plain(scope, spot, vr, bytes(self.view[at:stop]), start - at))
         return after
 
     def _sequence(self, at: int, spot: Head, scope: Scope) -> int:
-        """Take a sequence at the top of the data set, from memory if it is known."""
-        key = spot.tag, scope.creator(spot.tag)
-        known = scope.context.sequences.get(key)
-        if known is not None and self._data.startswith(known[0], at - self._base):
-            self.rows += known[2]
-            self.top.append(known[1])
-            return at + len(known[0])
+        """Take a sequence at the top of the data set."""
         mark = self.mark()
         width = self._base + spot.start - at  # of tag, VR and length
         need = width + (spot.length if spot.length != UNDEFINED else 0)
@@ -196,13 +204,10 @@ class Walk(Found):
                 need = 2 * (len(self._data) - here)
                 continue
             content = self._data[spot.start : spot.start + row.size_bytes]
-            entry = Entry(row, raw(scope.context, spot._replace(vr="SQ"), content))
+            entry = Entry(kind_of(spot.tag, "SQ", "SQ"), row, content, scope.context.dialect)
             self.top.append(entry)
-            if after - here <= SEQUENCE_BYTES and self.mark()[1:] == mark[1:]:
-                if len(scope.context.sequences) >= SEQUENCES:
-                    scope.context.sequences.clear()
-                blob = self._data[here:after]
-                scope.context.sequences[key] = blob, entry, self.rows[mark[0] :]
+            if self.mark()[1:] == mark[1:]:
+                scope.context.keep_sequence(self._data[here:after], entry, self.rows[mark[0] :])
             return self._base + after
 
     def _pixel_data(self, spot: Head, start: int, scope: Scope) -> int:
@@ -215,10 +220,9 @@ class Walk(Found):
             stop = after = min(start + spot.length, self.size)
             count, whole = 0, start + spot.length <= self.size
         value = Value(int(stop > start), None, None)
-        found = row(spot.tag, vr, value, None, stop - start)
-        entry = Entry(found, raw(scope.context, spot, b""))
-        self.rows.append(entry.row)
-        self.top.append(entry)
+        kind = kind_of(spot.tag, vr, spot.vr)
+        entry = Entry(kind, row(kind, value, None, stop - start), b"", scope.context.dialect)
+        self._add(entry)
         self.pixels = Pixels(entry, start, stop, spot.length == UNDEFINED, count, not whole)
         return after
 
@@ -252,7 +256,6 @@ class Walk(Found):
         return self.size
 
 
-_TAG_OF = attrgetter("tag")
 _DELIMITERS = tuple(
     bytes.fromhex(tag) for tag in ("feff0de0", "fffee00d", "feffdde0", "fffee0dd", "feff00e0")
 )
