@@ -12,6 +12,9 @@ from ingestd.dicom.encoding import CHARSET, PIXEL_DATA, PIXEL_REPRESENTATION, Di
 from ingestd.dicom.keywords import KEPT
 from ingestd.dicom.values import Problem, Value
 
+#: What varies now and then would break a stretch again and again.
+CALM = 6
+
 COLUMN_TYPES = {kept.keyword: kept.sql_type for kept in KEPT}
 
 
@@ -34,6 +37,7 @@ class Kind:
 
     __slots__ = (
         "block",
+        "calm",
         "column",
         "keyword",
         "last",
@@ -61,6 +65,7 @@ class Kind:
         #: to be taken by tag, VR and length alone
         self.plain = vr in values.PLAIN and tag >> 16 not in (0, 0xFFFE) and tag not in PIXEL_DATA
         self.last: Entry | None = None  #: of this kind, the one met last at the top
+        self.calm = 0  #: how often it has been the same since
 
     @property
     def reserves(self) -> bool:
@@ -102,6 +107,13 @@ class Entry:
         self.effect = False  #: it changes how elements after it are read
         self.encodings: Encodings | None = None  #: in force from here on
 
+    def is_calm(self) -> bool:
+        """Whether it has been the same in the last files, this one among them."""
+        kind = self.kind
+        kind.calm = kind.calm + 1 if kind.last is self else 0
+        kind.last = self
+        return kind.calm >= CALM and not self.effect
+
     @property
     def raw(self) -> RawDataElement:
         """What pydicom turns into a data element when somebody asks for it."""
@@ -110,31 +122,15 @@ class Entry:
         return RawDataElement(tag, self.kind.written, len(value), value, 0, implicit, little)
 
 
-def make(
-    kind: Kind,
-    value: bytes,
-    *,
-    dialect: Dialect,
-    encodings: Encodings,
-    text_bytes: int,
-    creator: str | None,
-    fault: str = "",
-) -> Entry:
-    """Work out an element that is no sequence."""
-    found = values.read(
-        kind.vr,
-        value,
-        little=dialect.little,
-        encodings=encodings,
-        text_bytes=text_bytes,
-        tag=kind.tag,
-    )
+def make(kind: Kind, value: bytes, found: Value, dialect: Dialect, creator: str | None) -> Entry:
+    """Put together an element that is no sequence.
+
+    value  as in the file
+    found  what it says
+    """
     entry = Entry(kind, row(kind, found, creator, len(value)), value, dialect)
     if found.kind:
         entry.problem = problem(entry.row, found.kind, value, found.detail)
-    if fault:
-        entry.problem = problem(entry.row, "unknown_vr", value, fault)
-    if entry.problem is not None:
         entry.problems = (entry.problem,)
     if kind.column is not None:
         _fit(entry, found)

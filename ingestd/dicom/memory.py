@@ -7,7 +7,7 @@ are known by all their bytes together, and taken by one comparison.
 
 from typing import NamedTuple
 
-from ingestd.dicom import elements
+from ingestd.dicom import elements, values
 from ingestd.dicom.charsets import Encodings
 from ingestd.dicom.elements import Element, Entry, Kind, kind_of
 from ingestd.dicom.encoding import LENGTH, LONG, SHORT, SHORT_LENGTH, TAG, Dialect, public_vr
@@ -17,7 +17,7 @@ from ingestd.dicom.values import Problem
 MEMORY_ELEMENTS = 20_000
 #: A longer element is worked out each time: it seldom repeats, and it takes room.
 MEMORY_BYTES = 2048
-SHORTEST_STRETCH = 3
+SHORTEST_STRETCH = 2
 MOST_SPOTS = 20_000
 MOST_KINDS = 20_000
 #: A longer sequence is not remembered from file to file.
@@ -28,6 +28,7 @@ class Stretch(NamedTuple):
     """Elements that followed each other in files before."""
 
     blob: bytes
+    extent: int  #: its length in bytes
     entries: list[Entry]
     rows: list[Element]
     creators: dict[int, str]  #: that were in force; private elements mean what these say
@@ -41,7 +42,6 @@ class Sequence(NamedTuple):
     blob: bytes
     entry: Entry
     rows: list[Element]  #: its own and those of its items
-    creator: str | None
 
 
 class Spot:
@@ -108,15 +108,17 @@ class Context:
 
     def make(self, kind: Kind, value: bytes, creator: str | None, fault: str = "") -> Entry:
         """Work out an element that is no sequence."""
-        return elements.make(
-            kind,
+        found = values.read(
+            kind.vr,
             value,
-            dialect=self.dialect,
+            little=self.dialect.little,
             encodings=self.encodings,
             text_bytes=self.text_bytes,
-            creator=creator,
-            fault=fault,
+            tag=kind.tag,
         )
+        if fault:
+            found = found._replace(kind="unknown_vr", detail=fault)
+        return elements.make(kind, value, found, self.dialect, creator)
 
     def learn(self, key: object, entry: Entry) -> None:
         """Remember an element; forget everything when that becomes too much."""
@@ -131,13 +133,13 @@ class Context:
         if len(entries) >= SHORTEST_STRETCH:
             instance = elements.instance_columns(entries)
             problems = [problem for entry in entries for problem in entry.problems]
-            found = Stretch(blob, entries, rows, dict(creators), instance, problems)
+            found = Stretch(blob, len(blob), entries, rows, dict(creators), instance, problems)
             self.spot(blob[:8]).stretch = found
 
     def keep_sequence(self, blob: bytes, entry: Entry, rows: list[Element]) -> None:
         """Remember a sequence in place of the one before that began alike."""
         if len(blob) <= SEQUENCE_BYTES:
-            self.spot(blob[:8]).sequence = Sequence(blob, entry, rows, entry.row.private_creator)
+            self.spot(blob[:8]).sequence = Sequence(blob, entry, rows)
 
     def _new_spot(self, first: bytes) -> Spot:
         if len(first) < 8:

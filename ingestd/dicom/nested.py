@@ -52,6 +52,10 @@ class Scope:
         """Give who reserved the block of a private element."""
         return self.creators.get(tag >> 8) if tag >> 16 & 1 else None
 
+    def reserved_alike(self, entry: Entry) -> bool:
+        """Whether an element that was met before has the same creator here."""
+        return self.creator(entry.kind.tag) == entry.row.private_creator
+
 
 class Found:
     """What comes out of a walk; sequences add to it from within."""
@@ -126,27 +130,27 @@ class Span(NamedTuple):
     hard: bool  #: nothing after `end` belongs to it; otherwise there may be more bytes to get
 
 
-def nest(found: Found, span: Span, spot: Head, scope: Scope, path: str) -> tuple[Element, int]:
+def nest(found: Found, span: Span, spot: Head, scope: Scope, path: str) -> int:
     """Add the row of a sequence and those of its items.
 
-    return  its row, where the next element begins
+    return  where the next element begins
     raises  Short when it does not end in a span that is not hard; IngestError `too_large`
     """
-    place = len(found.rows)
-    kind = kind_of(spot.tag, "SQ", spot.vr)
-    named = path, kind.name, kind.keyword, scope.creator(spot.tag), "SQ"
+    _, vr, length, start, _ = spot
+    kind, place = kind_of(spot.tag, "SQ", vr), len(found.rows)
+    named = path, kind.name, kind.keyword, scope.creator(kind.tag), "SQ"
     found.rows.append(Element(*named, 0, None, None, 0))
-    if spot.length == UNDEFINED:
-        stop, count = _items(found, span, spot.start, scope, path, open_end=True)
-        size = stop - spot.start
-        if span.data[stop : stop + 4] == SEQUENCE_END_BYTES[scope.context.dialect.little]:
+    if length == UNDEFINED:
+        stop, count = _items(found, span, start, scope, path, open_end=True)
+        size = stop - start
+        if span.data.startswith(SEQUENCE_END_BYTES[scope.context.dialect.little], stop):
             stop += 8
     else:
-        stop, size = spot.start + spot.length, spot.length
+        stop, size = start + length, length
         inner = Span(span.data, stop, hard=True)
-        _, count = _items(found, inner, spot.start, scope, path, open_end=False)
+        _, count = _items(found, inner, start, scope, path, open_end=False)
     found.rows[place] = Element(*named, count, None, None, size)
-    return found.rows[place], stop
+    return stop
 
 
 def _items(
@@ -223,7 +227,7 @@ def _element(found: Found, span: Span, at: int, spot: Head, scope: Scope) -> int
     if spot.length == UNDEFINED:
         little = scope.context.dialect.little
         if is_sequence(vr, span.data, spot.start, little=little):
-            return nest(found, span, spot, scope, path)[1]
+            return nest(found, span, spot, scope, path)
         value = fragments(memoryview(span.data)[: span.end], spot.start, little=little)
         if not value.complete:
             raise Short
@@ -231,7 +235,7 @@ def _element(found: Found, span: Span, at: int, spot: Head, scope: Scope) -> int
     else:
         end = after = _within(found, span, spot.start + spot.length, path)
         if vr == "SQ":
-            return nest(found, span, spot._replace(length=end - spot.start), scope, path)[1]
+            return nest(found, span, spot._replace(length=end - spot.start), scope, path)
     _add(found, scope, found.plain(scope, spot, vr, span.data[at:end], spot.start - at))
     return after
 

@@ -19,7 +19,7 @@ from ingestd.dicom.encoding import (
     head,
     true_vr,
 )
-from ingestd.dicom.memory import MEMORY_BYTES, Memory
+from ingestd.dicom.memory import MEMORY_BYTES, Memory, Stretch
 from ingestd.dicom.nested import Found, Scope, Span, is_sequence, nest
 from ingestd.dicom.values import Problem, Value
 from ingestd.errors import IngestError, Reason
@@ -91,57 +91,43 @@ class Walk(Found):
         self.problems += self._doubts
 
     def _run(self, at: int, scope: Scope, group: bytes = b"") -> int:
-        """Take what is plain or known, as far as it goes; of one group only when it is given."""
-        end, here = len(self._data), at - self._base
-        while here < end:
-            here, found = self._unchanged(here, scope, group)
-            if found is None:
-                break
-            here += found.extent
-            found.kind.last = found
-            self._add(found)
-            if found.effect:
-                self.heed(scope, found)
-        return self._base + here
+        """Take what is plain or known, as far as it goes; of one group only when it is given.
 
-    def _unchanged(self, here: int, scope: Scope, group: bytes) -> tuple[int, Entry | None]:
-        """Take all that is as in the file before, and remember it as one stretch.
-
-        return  where that ends, and the plain element there, if it is one
+        All that has been the same for some files is remembered as one stretch.
         """
-        data, end, context, creators = self._data, len(self._data), scope.context, scope.creators
+        data, end, here = self._data, len(self._data), at - self._base
+        context, creators = scope.context, scope.creators
         pieces, first, tops, rows = 0, here, len(self.top), len(self.rows)
-        plain: Entry | None = None
-        while data.startswith(group, here):
+        while not group or data.startswith(group, here):
             spot = context.spot(data[here : here + 8])
             stretch, known = spot.stretch, spot.sequence
-            if (
-                stretch is not None
-                and data.startswith(stretch.blob, here)
-                and stretch.creators == creators
-            ):
-                self.rows += stretch.rows
-                self.top += stretch.entries
-                self.instance.update(stretch.instance)
-                self._doubts += stretch.problems
-                here += len(stretch.blob)
-            elif known is not None and data.startswith(known.blob, here):
-                if known.creator != scope.creator(known.entry.kind.tag):
-                    break
+            if stretch and data.startswith(stretch.blob, here) and stretch.creators == creators:
+                self._add_all(stretch)
+                here += stretch.extent
+                pieces += 1
+            elif known and data.startswith(known.blob, here) and scope.reserved_alike(known.entry):
                 self.rows += known.rows
                 self.top.append(known.entry)
                 here += len(known.blob)
-            else:
-                plain = context.take(spot, data, here, end, creators)
-                if plain is None or plain.effect or plain.kind.last is not plain:
-                    break
+                pieces += 1
+            elif (plain := context.take(spot, data, here, end, creators)) is None:
+                break
+            elif plain.is_calm():
                 self._add(plain)
                 here += plain.extent
-                plain = None
-            pieces += 1
+                pieces += 1
+            else:
+                if pieces > 1:
+                    context.keep(data[first:here], self.top[tops:], self.rows[rows:], creators)
+                self._add(plain)
+                if plain.effect:
+                    self.heed(scope, plain)
+                    context = scope.context
+                here += plain.extent
+                pieces, first, tops, rows = 0, here, len(self.top), len(self.rows)
         if pieces > 1:
             context.keep(data[first:here], self.top[tops:], self.rows[rows:], creators)
-        return here, plain
+        return self._base + here
 
     def _add(self, entry: Entry) -> None:
         """Add an element of the top."""
@@ -151,6 +137,12 @@ class Walk(Found):
             self.instance[entry.kind.column] = entry.typed
         if entry.problems:
             self._doubts += entry.problems
+
+    def _add_all(self, stretch: Stretch) -> None:
+        self.rows += stretch.rows
+        self.top += stretch.entries
+        self.instance.update(stretch.instance)
+        self._doubts += stretch.problems
 
     def _one(self, at: int, scope: Scope) -> int:
         """Take one element of any kind and give where the next one begins."""
@@ -186,25 +178,23 @@ class Walk(Found):
         need = width + (spot.length if spot.length != UNDEFINED else 0)
         if at + need > self.size:
             return self._cut_off()
+        kind = kind_of(spot.tag, "SQ", "SQ")
         while True:
             here = self._look(at, need)
-            spot = spot._replace(start=here + width)
+            if spot.start != here + width:
+                spot = spot._replace(start=here + width)
+            span = Span(self._data, len(self._data), hard=False)
             try:
-                row, after = nest(
-                    self,
-                    Span(self._data, len(self._data), hard=False),
-                    spot,
-                    scope,
-                    f"{spot.tag:08X}",
-                )
+                after = nest(self, span, spot, scope, kind.name)
             except Short:
                 self.take_back(mark)
                 if self._base + len(self._data) == self.size:
                     return self._cut_off()
                 need = 2 * (len(self._data) - here)
                 continue
+            row = self.rows[mark[0]]
             content = self._data[spot.start : spot.start + row.size_bytes]
-            entry = Entry(kind_of(spot.tag, "SQ", "SQ"), row, content, scope.context.dialect)
+            entry = Entry(kind, row, content, scope.context.dialect)
             self.top.append(entry)
             if self.mark()[1:] == mark[1:]:
                 scope.context.keep_sequence(self._data[here:after], entry, self.rows[mark[0] :])
