@@ -17,7 +17,7 @@ from ingestd import config
 from ingestd.dicom import blocks, grey, pixels, windowing
 from ingestd.dicom.header import Header
 from ingestd.dicom.layout import Layout
-from ingestd.dicom.pixels import Stored
+from ingestd.dicom.pixels import Decoded, Stored
 from ingestd.dicom.showing import About, Showing, about, about_header
 from ingestd.dicom.windowing import Modality, Rescale, Voi, Window
 from ingestd.errors import IngestError, Reason
@@ -51,6 +51,7 @@ class Picture:
     content: bytes
     suffix: str  #: jpg, png or webp
     window_source: str  #: one of WINDOW_SOURCES
+    decoder: str  #: who decoded the frame; see `pixels.Decoded`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,28 +112,33 @@ def _picture(
     window: tuple[float, float] | None,
 ) -> Picture:
     at = seen.at
+    first = at.frames // 2 if index is None else index
+    size = _size(at, seen.showing(first).aspect, options.edge_px)
+    times = min(_factors((at.columns, at.rows), size))
+    found = pixels.decoded(stored, at, first, times=times)
     if index is None:
-        index, values = _frame_to_show(stored, at)
-    else:
-        values = pixels.decoded(stored, at, index).values
+        index, found = _frame_to_show(stored, at, found, times)
     how = seen.showing(index)
-    size = _size(at, how.aspect, options.edge_px)
-    image, source = _shown(_Frame(at=at, showing=how, values=values, size=size, window=window))
-    content = _encoded(image, options)
-    return Picture(content=content, suffix=_SUFFIX[options.format], window_source=source)
+    frame = _Frame(at=at, showing=how, values=found.values, size=size, window=window)
+    image, source = _shown(frame)
+    return Picture(
+        content=_encoded(image, options),
+        suffix=_SUFFIX[options.format],
+        window_source=source,
+        decoder=found.decoder,
+    )
 
 
-def _frame_to_show(stored: Stored, at: Layout) -> tuple[int, NDArray[Any]]:
+def _frame_to_show(stored: Stored, at: Layout, first: Decoded, times: int) -> tuple[int, Decoded]:
     """Choose the middle frame; when that shows nothing, the nearest to it that does."""
     middle = at.frames // 2
-    first = pixels.decoded(stored, at, middle).values
     if at.frames == 1:
         return middle, first
     near = range(max(0, middle - TRIED_FRAMES), min(at.frames, middle + TRIED_FRAMES))
     for index in sorted(near, key=lambda index: abs(index - middle))[:TRIED_FRAMES]:
-        values = first if index == middle else pixels.decoded(stored, at, index).values
-        if (values != values.flat[0]).any():
-            return index, values
+        found = first if index == middle else pixels.decoded(stored, at, index, times=times)
+        if (found.values != found.values.flat[0]).any():
+            return index, found
     return middle, first
 
 

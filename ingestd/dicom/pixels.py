@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset, uid
 from pydicom.encaps import get_frame
 
-from ingestd.dicom import decoders
+from ingestd.dicom import decoders, reduced
 from ingestd.dicom.colour import ycc_to_rgb
 from ingestd.dicom.decoders import Codestream
 from ingestd.dicom.header import Header
@@ -47,7 +47,7 @@ class Decoded:
     """One frame, and who decoded it."""
 
     values: NDArray[Any]  #: (rows, columns) or (rows, columns, samples)
-    decoder: str  #: "native", or a name in `decoders.DECODERS`
+    decoder: str  #: "native", `reduced.NAME`, or a name in `decoders.DECODERS`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,8 +103,12 @@ def decode(dataset: Dataset, index: int = 0) -> Decoded:
     return decoded(stored(dataset, at), at, index)
 
 
-def decoded(pixels: Stored, at: Layout, index: int) -> Decoded:
-    """Give one frame; the pixels are only read, and may be what is given back."""
+def decoded(pixels: Stored, at: Layout, index: int, *, times: int = 1) -> Decoded:
+    """Give one frame; the pixels are only read, and may be what is given back.
+
+    times  so many pixels in a row become one: where that spares work, the frame is smaller, by no
+           more than this, and its values are means
+    """
     if not 0 <= index < at.frames:
         raise IngestError(Reason.DECODER_FAILED, f"frame {index} of {at.frames}")
     source = pixels.content
@@ -117,7 +121,7 @@ def decoded(pixels: Stored, at: Layout, index: int) -> Decoded:
     if at.syntax not in decoders.DECODERS:
         name = uid.UID(at.syntax).name
         raise IngestError(Reason.UNSUPPORTED_SYNTAX, f"no decoder for {name}")
-    return _encapsulated(pixels, at, index)
+    return _encapsulated(pixels, at, index, times)
 
 
 def _mislabelled(at: Layout, source: bytes | memoryview) -> bool:
@@ -180,7 +184,7 @@ def _upsampled(flat: NDArray[Any]) -> NDArray[Any]:
     return pairs[:, [0, 2, 3, 1, 2, 3]].reshape(-1)
 
 
-def _encapsulated(pixels: Stored, at: Layout, index: int) -> Decoded:
+def _encapsulated(pixels: Stored, at: Layout, index: int, times: int) -> Decoded:
     """Find the fragments of one frame and give them to one decoder after the other."""
     one = _fragments(pixels, at, index)
     believable(at, len(one))
@@ -190,6 +194,10 @@ def _encapsulated(pixels: Stored, at: Layout, index: int) -> Decoded:
             Reason.DECODER_FAILED,
             f"the header says {at.rows} x {at.columns}, the frame {known.rows} x {known.columns}",
         )
+    if times > 1 and known is not None and at.syntax in reduced.SYNTAXES:
+        smaller = _smaller(one, at, known, times)
+        if smaller is not None:
+            return smaller
     failures = []
     for name, decoder in decoders.DECODERS[at.syntax].items():
         try:
@@ -203,6 +211,17 @@ def _encapsulated(pixels: Stored, at: Layout, index: int) -> Decoded:
         log.debug("decoded", extra={"at": {"decoder": name, "syntax": at.syntax}})
         return Decoded(values=_as_stored(values, at, known), decoder=name)
     raise IngestError(Reason.DECODER_FAILED, "; ".join(failures))
+
+
+def _smaller(one: bytes, at: Layout, known: Codestream, times: int) -> Decoded | None:
+    """Decode at a fraction of the size; None when that cannot be done or fails."""
+    try:
+        values = reduced.decode(one, at, known, times)
+    except Exception:  # noqa: BLE001 - codecs raise what they like
+        return None
+    if values is None:
+        return None
+    return Decoded(values=_as_stored(values, at, known), decoder=reduced.NAME)
 
 
 def _fragments(pixels: Stored, at: Layout, index: int) -> bytes:
