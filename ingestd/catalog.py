@@ -194,7 +194,7 @@ class Catalog:
             "setting": setting,
             "verdict": tables.VERDICTS,
         }
-        moved: list[tuple[Path, Path]] = []
+        moved: list[tuple[str, str]] = []
         with self._taking_back(moved), self.transaction(**views) as db:
             look_up(db, batch.instance["SOPInstanceUID"].to_pylist())
             db.execute(sql.WRITE_BATCH)
@@ -206,7 +206,7 @@ class Catalog:
             return self._account(db, thumbnails.published)
 
     @contextmanager
-    def _taking_back(self, moved: Sequence[tuple[Path, Path]]) -> Iterator[None]:
+    def _taking_back(self, moved: Sequence[tuple[str, str]]) -> Iterator[None]:
         """Let published thumbnails wait again when their rows were not committed."""
         try:
             yield

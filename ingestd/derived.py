@@ -1,6 +1,8 @@
 """Edge: derived files find their place when their rows do."""
 
+import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,7 +33,7 @@ class Thumbnails(NamedTuple):
 
     published: int
     lost: list[str]  #: paths where one should be and is none
-    moved: list[tuple[Path, Path]]  #: from where it waited, to its place
+    moved: list[tuple[str, str]]  #: from where it waited, to its place
 
 
 def publish_thumbnails(state: Path, instance: pa.Table, outcomes: Mapping[int, str]) -> Thumbnails:
@@ -45,7 +47,7 @@ def publish_thumbnails(state: Path, instance: pa.Table, outcomes: Mapping[int, s
     """
     columns = (instance[name].to_pylist() for name in ("seq", "thumbnail_path", "digest"))
     rows = [
-        (outcomes[seq], state / path, digest, path)
+        (outcomes[seq], f"{state}/{path}", digest, path)
         for seq, path, digest in zip(*columns, strict=True)
         if path is not None
     ]
@@ -55,20 +57,21 @@ def publish_thumbnails(state: Path, instance: pa.Table, outcomes: Mapping[int, s
             continue
         waiting = staged(final, digest)
         try:
-            waiting.replace(final)
+            os.replace(waiting, final)
         except FileNotFoundError:  # A copy that did not win took it along.
-            if outcome not in KNOWN or not final.exists():
+            if outcome not in KNOWN or not os.path.exists(final):
                 lost.append(path)
         else:
             moved.append((waiting, final))
             published += outcome not in KNOWN
     for outcome, final, digest, _ in rows:
         if outcome not in WINNERS:
-            staged(final, digest).unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                os.unlink(staged(final, digest))
     return Thumbnails(published, lost, moved)
 
 
-def take_back(moved: Sequence[tuple[Path, Path]]) -> None:
+def take_back(moved: Sequence[tuple[str, str]]) -> None:
     """Let thumbnails wait again: their rows were not committed, and will be tried once more."""
     for waiting, final in moved:
-        final.replace(waiting)
+        os.replace(final, waiting)

@@ -104,12 +104,13 @@ def publish(target: Path, content: bytes) -> None:
     fsync_folder(target.parent)  # Without this the rename itself can be lost.
 
 
-def staged(final: Path, digest: str) -> Path:
+def staged(final: str, digest: str) -> str:
     """Name where a derived file waits, beside its final place, until its row is certain.
 
     The digest keeps two files with one UID apart: only one of them will own the name.
     """
-    return final.with_name(f".{final.name}.{digest[:16]}.part")
+    folder, _, name = final.rpartition("/")
+    return f"{folder}/.{name}.{digest[:16]}.part"
 
 
 @contextmanager

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
-from pydicom.dataset import Dataset
 
 from ingestd import config, parse, tables, thumbnail, volume
+from ingestd.dicom.header import Header
 from ingestd.errors import IngestError, Reason
 from ingestd.files import staged
 from ingestd.model import Arrival, SeriesJob
@@ -69,7 +69,7 @@ def pictured(
     """Make the thumbnail of a file that was read; give up its pixels either way."""
     if options.level == "off" or not parsed.instance["has_pixels"] or parsed.is_truncated:
         return parsed.without_dataset(), (None, None)
-    made = thumbnail.render(dataset_of(parsed), options)
+    made = thumbnail.render_header(header_of(parsed), options)
     if isinstance(made, thumbnail.NoPicture):
         problem = Problem(kind=str(made.reason), keyword="PixelData", raw=None, detail=made.detail)
         return parsed.without_dataset(problem), (None, None)
@@ -78,34 +78,43 @@ def pictured(
         f"thumbnails/{uid['StudyInstanceUID']}/{uid['SeriesInstanceUID']}"
         f"/{uid['SOPInstanceUID']}.{made.suffix}"
     )
-    put_beside(state / relative, made.content, parsed.digest)
+    put_beside(f"{state}/{relative}", made.content, parsed.digest)
     return parsed.without_dataset(), (relative, made.window_source)
 
 
-def dataset_of(parsed: Parsed) -> Dataset:
-    """Give the data set that was read with the file."""
-    assert parsed.dataset is not None, "the pixels were given up already"
-    return parsed.dataset
+def header_of(parsed: Parsed) -> Header:
+    """Give the header that was read with the file."""
+    assert parsed.header is not None, "the pixels were given up already"
+    return parsed.header
 
 
-def put_beside(final: Path, content: bytes, digest: str) -> None:
+def put_beside(final: str, content: bytes, digest: str) -> None:
     """Write a derived file beside its place; it can be made again, so no fsync.
 
     Copies of one file wait under one name, which therefore must never hold half a file.
     """
     waiting = staged(final, digest)
-    part = waiting.with_name(f"{waiting.name}.{os.getpid()}")
+    part = f"{waiting}.{os.getpid()}"
     for again in (True, True, False):
         try:
-            final.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-            part.write_bytes(content)
-            part.replace(waiting)
+            with open(part, "wb") as out:
+                out.write(content)
+            os.replace(part, waiting)
             break
-        except FileNotFoundError as error:  # Somebody removes folders here while we work.
+        except FileNotFoundError as error:  # The first of a series; or folders are removed here.
             if not again:
                 raise state_trouble(error) from error
+            make_folder(os.path.dirname(final))
         except OSError as error:
             raise state_trouble(error) from error
+
+
+def make_folder(path: str) -> None:
+    """Make a folder of the state folder with all above it, unless it is there."""
+    try:
+        os.makedirs(path, mode=0o750, exist_ok=True)
+    except OSError as error:
+        raise state_trouble(error) from error
 
 
 def state_trouble(error: OSError) -> IngestError:

@@ -1,18 +1,24 @@
 """Edge: one frame becomes a small picture, or a word that says why not."""
 
 import io
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
+import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from pydicom import Dataset
 
 from ingestd import config
-from ingestd.dicom import grey, palette, pixels, windowing
-from ingestd.dicom.layout import Layout, layout
+from ingestd.dicom import blocks, grey, pixels, windowing
+from ingestd.dicom.header import Header
+from ingestd.dicom.layout import Layout
+from ingestd.dicom.pixels import Decoded, Stored
+from ingestd.dicom.showing import About, Showing, about, about_header
 from ingestd.dicom.windowing import Modality, Rescale, Voi, Window
 from ingestd.errors import IngestError, Reason
 
@@ -45,6 +51,7 @@ class Picture:
     content: bytes
     suffix: str  #: jpg, png or webp
     window_source: str  #: one of WINDOW_SOURCES
+    decoder: str  #: who decoded the frame; see `pixels.Decoded`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,9 +66,8 @@ class NoPicture:
 class _Frame:
     """What a picture is made from."""
 
-    dataset: Dataset
     at: Layout
-    index: int
+    showing: Showing
     values: NDArray[Any]  #: stored values
     size: tuple[int, int]  #: width and height of the picture
     window: tuple[float, float] | None  #: that was asked for
@@ -83,63 +89,77 @@ def render(
     return   at most `options.edge_px` long, never enlarged
     """
     try:
-        at = layout(dataset)
-        if frame is None:
-            index, values = _frame_to_show(dataset, at)
-        else:
-            index, values = frame, pixels.decode(dataset, frame, at).values
-        size = _size(at, _pixel_aspect(dataset, index), options.edge_px)
-        image, source = _shown(
-            _Frame(dataset=dataset, at=at, index=index, values=values, size=size, window=window)
-        )
-        return Picture(
-            content=_encoded(image, options),
-            suffix=_SUFFIX[options.format],
-            window_source=source,
-        )
+        seen = about(dataset)
+        return _picture(seen, pixels.stored(dataset, seen.at), options, frame, window)
     except IngestError as error:
         return NoPicture(reason=error.reason, detail=error.detail)
 
 
-def _frame_to_show(dataset: Dataset, at: Layout) -> tuple[int, NDArray[Any]]:
+def render_header(header: Header, options: config.Thumbnail) -> Picture | NoPicture:
+    """Make the thumbnail of a file that was just read and has pixels; see `render`."""
+    try:
+        seen = about_header(header)
+        return _picture(seen, pixels.stored_in(header, seen.dataset), options, None, None)
+    except IngestError as error:
+        return NoPicture(reason=error.reason, detail=error.detail)
+
+
+def _picture(
+    seen: About,
+    stored: Stored,
+    options: config.Thumbnail,
+    index: int | None,
+    window: tuple[float, float] | None,
+) -> Picture:
+    at = seen.at
+    first = at.frames // 2 if index is None else index
+    size = _size(at, seen.showing(first).aspect, options.edge_px)
+    times = min(_factors((at.columns, at.rows), size))
+    found = pixels.decoded(stored, at, first, times=times)
+    if index is None:
+        index, found = _frame_to_show(stored, at, found, times)
+    how = seen.showing(index)
+    frame = _Frame(at=at, showing=how, values=found.values, size=size, window=window)
+    image, source = _shown(frame)
+    return Picture(
+        content=_encoded(image, options),
+        suffix=_SUFFIX[options.format],
+        window_source=source,
+        decoder=found.decoder,
+    )
+
+
+def _frame_to_show(stored: Stored, at: Layout, first: Decoded, times: int) -> tuple[int, Decoded]:
     """Choose the middle frame; when that shows nothing, the nearest to it that does."""
     middle = at.frames // 2
-    first = pixels.decode(dataset, middle, at).values
     if at.frames == 1:
         return middle, first
     near = range(max(0, middle - TRIED_FRAMES), min(at.frames, middle + TRIED_FRAMES))
     for index in sorted(near, key=lambda index: abs(index - middle))[:TRIED_FRAMES]:
-        values = first if index == middle else pixels.decode(dataset, index, at).values
-        if (values != values.flat[0]).any():
-            return index, values
+        found = first if index == middle else pixels.decoded(stored, at, index, times=times)
+        if (found.values != found.values.flat[0]).any():
+            return index, found
     return middle, first
 
 
 def _shown(frame: _Frame) -> tuple[Image.Image, str]:
     """Give the scaled picture and its `window_source`."""
-    dataset, at, values = frame.dataset, frame.at, frame.values
+    at, values = frame.at, frame.values
     if at.samples > 1:
         return _scaled(_rgb(values, at), frame.size), "color"
-    if at.photometric == "PALETTE COLOR":
-        colours = palette.palette(dataset, big_endian=at.big_endian).look_up(values)
-        return _scaled(colours, frame.size), "palette"
-    inverted = grey.inverted(dataset, at.photometric)
+    if frame.showing.palette is not None:
+        return _scaled(frame.showing.palette.look_up(values), frame.size), "palette"
     if at.bits_allocated == 1 and frame.window is None:
-        white = values == (0 if inverted else 1)
+        white = values == (0 if frame.showing.inverted else 1)
         return _scaled(np.where(white, np.uint8(255), np.uint8(0)), frame.size), "binary"
-    return _grey_picture(frame, grey.modality(dataset, frame.index), inverted=inverted)
+    return _grey_picture(frame)
 
 
-def _grey_picture(frame: _Frame, modality: Modality, *, inverted: bool) -> tuple[Image.Image, str]:
+def _grey_picture(frame: _Frame) -> tuple[Image.Image, str]:
     """Give the picture of the first VOI step that shows something."""
-
-    def picture(modality: Modality, voi: Voi) -> Image.Image:
-        shown = windowing.grey(frame.values, modality, voi)
-        return _scaled(np.invert(shown) if inverted else shown, frame.size)
-
     tried = []
-    for source, step, voi in _steps(frame, modality):
-        image = picture(step, voi)
+    for source, step, voi in _steps(frame):
+        image = _grey_image(frame, step, voi)
         if source == "given" or not _flat(image):
             return image, source
         tried.append((image, source))
@@ -151,31 +171,45 @@ def _grey_picture(frame: _Frame, modality: Modality, *, inverted: bool) -> tuple
         return tried[0][0], "flat"
     # All values are equal. Their place among the possible ones says how bright.
     at = frame.at
-    return picture(Rescale(), windowing.possible_range(at.dtype, at.bits_stored)), "flat"
+    everything = windowing.possible_range(at.dtype, at.bits_stored)
+    return _grey_image(frame, Rescale(), everything), "flat"
 
 
-def _steps(frame: _Frame, modality: Modality) -> Iterator[tuple[str, Modality, Voi]]:
+def _grey_image(frame: _Frame, modality: Modality, voi: Voi) -> Image.Image:
+    """Give the scaled picture that one VOI step makes."""
+    rows, columns = frame.values.shape
+    down, across = _factors((columns, rows), frame.size)[::-1]
+    shown = None
+    if down * across > 1:
+        shown = blocks.mean_grey(frame.values, modality, voi, down=down, across=across)
+    if shown is None:
+        shown = windowing.grey(frame.values, modality, voi)
+    return _scaled(np.invert(shown) if frame.showing.inverted else shown, frame.size)
+
+
+def _steps(frame: _Frame) -> Iterator[tuple[str, Modality, Voi]]:
     """Yield what to try, best first; each next one is only computed when it is asked for."""
+    modality, padding = frame.showing.modality, frame.showing.padding
     if frame.window is not None:
         center, width = frame.window
         function = "LINEAR" if width >= 1 else "LINEAR_EXACT"
         yield "given", modality, Window(center=center, width=width, function=function)
-    for source, voi in grey.vois(frame.dataset, frame.index):
+    for source, voi in frame.showing.vois:
         yield source, modality, voi
     order = windowing.order_only(modality)
-    some = grey.without_padding(windowing.sampled(frame.values), frame.dataset)
+    some = grey.without_padding(windowing.sampled(frame.values), padding)
     if (found := windowing.percentile_window(some, order)) is not None:
         yield "percentile", order, found
-    every = grey.without_padding(frame.values, frame.dataset)
+    every = grey.without_padding(frame.values, padding)
     if (found := windowing.full_range(every, order)) is not None:
         yield "full_range", order, found
 
 
 def _flat(image: Image.Image) -> bool:
     """Whether all greys but those of 1 % of the pixels lie within FLAT_GREYS."""
-    counts = np.cumsum(image.histogram())
-    low, high = np.searchsorted(counts, [counts[-1] * 0.005, counts[-1] * 0.995])
-    return bool(high - low < FLAT_GREYS)
+    counts = list(accumulate(image.histogram()))
+    low, high = (bisect_left(counts, counts[-1] * part) for part in (0.005, 0.995))
+    return high - low < FLAT_GREYS
 
 
 def _rgb(values: NDArray[Any], at: Layout) -> NDArray[np.uint8]:
@@ -198,20 +232,6 @@ def _rgb(values: NDArray[Any], at: Layout) -> NDArray[np.uint8]:
     return shades
 
 
-def _pixel_aspect(dataset: Dataset, frame: int) -> float:
-    """Give the height of a pixel divided by its width; 1 when the header does not say.
-
-    spec  PS3.3 10.7.1.3 for spacings (row first), C.7.6.3.1.7 for PixelAspectRatio
-    """
-    measures = grey.functional_groups(dataset, frame, "PixelMeasuresSequence")
-    for place in (*measures, dataset):
-        for keyword in ("PixelSpacing", "ImagerPixelSpacing", "PixelAspectRatio"):
-            pair = grey.numbers(place, keyword)
-            if len(pair) == 2 and min(pair) > 0:
-                return pair[0] / pair[1]
-    return 1.0
-
-
 def _size(at: Layout, aspect: float, edge_px: int) -> tuple[int, int]:
     """Give (width, height) in pixels: square pixels, at most `edge_px`, never enlarged."""
     if not 0.1 <= aspect <= 10:  # A slip of units rather than a detector.
@@ -224,14 +244,21 @@ def _size(at: Layout, aspect: float, edge_px: int) -> tuple[int, int]:
 def _scaled(pixels_8: NDArray[np.uint8], size: tuple[int, int]) -> Image.Image:
     """Scale a picture of 8 bits; by averaging whole blocks first, which is the fast part."""
     image = Image.fromarray(np.ascontiguousarray(pixels_8))
-    factor = (max(1, image.width // size[0]), max(1, image.height // size[1]))
+    factor = _factors(image.size, size)
     if factor != (1, 1):
         image = image.reduce(factor)
     return image if image.size == size else image.resize(size, Image.Resampling.HAMMING)
 
 
+def _factors(from_size: tuple[int, int], to_size: tuple[int, int]) -> tuple[int, int]:
+    """Say how many pixels become one: columns, rows."""
+    return max(1, from_size[0] // to_size[0]), max(1, from_size[1] // to_size[1])
+
+
 def _encoded(image: Image.Image, options: config.Thumbnail) -> bytes:
     """Encode a picture in the format that was configured."""
+    if image.mode == "L" and options.format == "jpeg":  # The bytes that Pillow gives, for less.
+        return bytes(imagecodecs.jpeg8_encode(np.asarray(image), level=options.quality))
     settings: dict[str, Any] = {
         "jpeg": {"quality": options.quality},
         "png": {"compress_level": 1},

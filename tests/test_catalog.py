@@ -394,7 +394,7 @@ def picture(catalog: Catalog, name: str, digest: str) -> Callable[[], bytes]:
 
     final = catalog.state / "thumbnails" / name
     final.parent.mkdir(exist_ok=True)
-    staged(final, digest).write_bytes(digest.encode())
+    Path(staged(str(final), digest)).write_bytes(digest.encode())
     return final.read_bytes
 
 

@@ -272,9 +272,9 @@ def test_padding_is_no_picture() -> None:
     values = np.array([-2000, -1999, 0, 5], np.int16)
     dataset = header(PixelRepresentation=1)
     dataset.add_new("PixelPaddingValue", "SS", -2000)
-    assert grey.without_padding(values, dataset).tolist() == [-1999, 0, 5]
+    assert grey.without_padding(values, grey.padding(dataset)).tolist() == [-1999, 0, 5]
     dataset.add_new("PixelPaddingRangeLimit", "SS", -1999)
-    assert grey.without_padding(values, dataset).tolist() == [0, 5]
+    assert grey.without_padding(values, grey.padding(dataset)).tolist() == [0, 5]
 
 
 @pytest.mark.parametrize(

@@ -117,9 +117,14 @@ class Entry:
     @property
     def raw(self) -> RawDataElement:
         """What pydicom turns into a data element when somebody asks for it."""
-        implicit, little = self.dialect
-        tag, value = BaseTag(self.kind.tag), self.value
-        return RawDataElement(tag, self.kind.written, len(value), value, 0, implicit, little)
+        return raw(self.kind, self.value, self.dialect)
+
+
+def raw(kind: Kind, value: bytes, dialect: Dialect) -> RawDataElement:
+    """Make what pydicom turns into a data element when somebody asks for it."""
+    implicit, little = dialect
+    tag = BaseTag(kind.tag)
+    return RawDataElement(tag, kind.written, len(value), value, 0, implicit, little)
 
 
 def make(kind: Kind, value: bytes, found: Value, dialect: Dialect, creator: str | None) -> Entry:

@@ -49,18 +49,29 @@ def inverted(dataset: Dataset, photometric: str) -> bool:
     return photometric == "MONOCHROME1" or _word(dataset, "PresentationLUTShape") == "INVERSE"
 
 
-def without_padding(values: NDArray[Any], dataset: Dataset) -> NDArray[Any]:
-    """Leave the values that are picture: not PixelPaddingValue, not up to its range limit.
+def padding(dataset: Dataset) -> tuple[float, float] | None:
+    """Give the first and the last stored value that is no picture; None when there is none.
 
-    values  any shape, stored values
-    return  flat; all of them when the header names no padding, or nothing would remain
-    spec    PS3.3 C.7.5.1.1.2
+    spec  PS3.3 C.7.5.1.1.2
     """
-    padding = numbers(dataset, "PixelPaddingValue")
-    if not padding:
+    value = numbers(dataset, "PixelPaddingValue")
+    if not value:
+        return None
+    limit = numbers(dataset, "PixelPaddingRangeLimit") or value
+    low, high = sorted((value[0], limit[0]))
+    return low, high
+
+
+def without_padding(values: NDArray[Any], between: tuple[float, float] | None) -> NDArray[Any]:
+    """Leave the values that are picture.
+
+    values   any shape, stored values
+    between  as `padding` gives it
+    return   flat; all of them when there is no padding, or nothing would remain
+    """
+    if between is None:
         return values
-    limit = numbers(dataset, "PixelPaddingRangeLimit") or padding
-    low, high = sorted((padding[0], limit[0]))
+    low, high = between
     kept: NDArray[Any] = values[(values < low) | (values > high)]
     return kept if kept.size else values
 

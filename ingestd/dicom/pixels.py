@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 from pydicom import Dataset, uid
 from pydicom.encaps import get_frame
 
-from ingestd.dicom import decoders
+from ingestd.dicom import decoders, reduced
 from ingestd.dicom.colour import ycc_to_rgb
 from ingestd.dicom.decoders import Codestream
+from ingestd.dicom.header import Header
 from ingestd.dicom.layout import (
+    BAD_VALUE,
     Layout,
     believable,
     content,
@@ -22,7 +24,7 @@ from ingestd.dicom.layout import (
 )
 from ingestd.errors import IngestError, Reason
 
-__all__ = ["Decoded", "decode", "frame", "frame_count"]
+__all__ = ["Decoded", "Stored", "decode", "decoded", "frame", "frame_count", "stored", "stored_in"]
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +47,43 @@ class Decoded:
     """One frame, and who decoded it."""
 
     values: NDArray[Any]  #: (rows, columns) or (rows, columns, samples)
-    decoder: str  #: "native", or a name in `decoders.DECODERS`
+    decoder: str  #: "native", `reduced.NAME`, or a name in `decoders.DECODERS`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """The value of a pixel data element, and what helps to find frames in it."""
+
+    content: bytes | memoryview
+    encapsulated: bool  #: it was written as fragments
+    offsets: tuple[bytes, bytes] | None = None  #: ExtendedOffsetTable and its lengths
+
+
+def stored(dataset: Dataset, at: Layout) -> Stored:
+    """Give the pixels of a data set.
+
+    raises  IngestError `no_pixels` when they are empty
+    """
+    value = content(dataset, at.keyword)
+    encapsulated = bool(dataset[at.keyword].is_undefined_length)
+    return Stored(content=value, encapsulated=encapsulated, offsets=_offsets(dataset))
+
+
+def stored_in(header: Header, dataset: Dataset) -> Stored:
+    """Give the pixels of a file that was read; `dataset` holds its offset table, if any."""
+    pixels = header.walk.pixels
+    assert pixels is not None, "it has no pixels"
+    value = header.walk.view[pixels.start : pixels.end]
+    return Stored(content=value, encapsulated=pixels.encapsulated, offsets=_offsets(dataset))
+
+
+def _offsets(dataset: Dataset) -> tuple[bytes, bytes] | None:
+    if "ExtendedOffsetTable" in dataset and "ExtendedOffsetTableLengths" in dataset:
+        try:
+            return dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths
+        except BAD_VALUE:
+            return None
+    return None
 
 
 def frame(dataset: Dataset, index: int = 0) -> NDArray[Any]:
@@ -59,13 +97,22 @@ def frame(dataset: Dataset, index: int = 0) -> NDArray[Any]:
     return decode(dataset, index).values
 
 
-def decode(dataset: Dataset, index: int = 0, at: Layout | None = None) -> Decoded:
-    """Do what `frame` does and say who decoded it; `at` spares a second look at the header."""
-    at = at or layout(dataset)
+def decode(dataset: Dataset, index: int = 0) -> Decoded:
+    """Do what `frame` does and say who decoded it."""
+    at = layout(dataset)
+    return decoded(stored(dataset, at), at, index)
+
+
+def decoded(pixels: Stored, at: Layout, index: int, *, times: int = 1) -> Decoded:
+    """Give one frame; the pixels are only read, and may be what is given back.
+
+    times  so many pixels in a row become one: where that spares work, the frame is smaller, by no
+           more than this, and its values are means
+    """
     if not 0 <= index < at.frames:
         raise IngestError(Reason.DECODER_FAILED, f"frame {index} of {at.frames}")
-    source = content(dataset, at.keyword)
-    if at.syntax in _NATIVE and source[:4] == _ITEM and dataset[at.keyword].is_undefined_length:
+    source = pixels.content
+    if at.syntax in _NATIVE and source[:4] == _ITEM and pixels.encapsulated:
         raise IngestError(
             Reason.UNSUPPORTED_SYNTAX, "the pixels are compressed, the transfer syntax says not how"
         )
@@ -74,16 +121,16 @@ def decode(dataset: Dataset, index: int = 0, at: Layout | None = None) -> Decode
     if at.syntax not in decoders.DECODERS:
         name = uid.UID(at.syntax).name
         raise IngestError(Reason.UNSUPPORTED_SYNTAX, f"no decoder for {name}")
-    return _encapsulated(dataset, at, source, index)
+    return _encapsulated(pixels, at, index, times)
 
 
-def _mislabelled(at: Layout, source: bytes) -> bool:
+def _mislabelled(at: Layout, source: bytes | memoryview) -> bool:
     """Whether pixels are native though the syntax says compressed: no item, and the right size."""
     length = (at.frame_bits * at.frames + 7) // 8
     return source[:4] != _ITEM and len(source) in {length, length + length % 2}
 
 
-def _native(at: Layout, source: bytes, index: int) -> NDArray[Any]:
+def _native(at: Layout, source: bytes | memoryview, index: int) -> NDArray[Any]:
     """Slice one frame out of uncompressed bytes."""
     full = replace(at, photometric="YBR_FULL")
     if at.subsampled and len(source) * 8 >= full.frame_bits * at.frames:
@@ -95,7 +142,7 @@ def _native(at: Layout, source: bytes, index: int) -> NDArray[Any]:
             f"truncated: frame {index} ends at byte {(last + 7) // 8} of {len(source)}",
         )
     if at.swapped:
-        even = source if len(source) % 2 == 0 else source + b"\0"
+        even = source if len(source) % 2 == 0 else bytes(source) + b"\0"
         source = np.frombuffer(even, "u2").byteswap().tobytes()
     if at.bits_allocated == 1:
         return _unpacked(at, source, first)
@@ -107,7 +154,7 @@ def _native(at: Layout, source: bytes, index: int) -> NDArray[Any]:
     return _colour(at, values)
 
 
-def _unpacked(at: Layout, source: bytes, first_bit: int) -> NDArray[Any]:
+def _unpacked(at: Layout, source: bytes | memoryview, first_bit: int) -> NDArray[Any]:
     """Unpack one bit for each pixel; a frame need not begin at a whole byte (PS3.5 8.1.1)."""
     spare = first_bit % 8
     length = (spare + at.frame_bits + 7) // 8
@@ -137,9 +184,9 @@ def _upsampled(flat: NDArray[Any]) -> NDArray[Any]:
     return pairs[:, [0, 2, 3, 1, 2, 3]].reshape(-1)
 
 
-def _encapsulated(dataset: Dataset, at: Layout, source: bytes, index: int) -> Decoded:
+def _encapsulated(pixels: Stored, at: Layout, index: int, times: int) -> Decoded:
     """Find the fragments of one frame and give them to one decoder after the other."""
-    one = _fragments(dataset, at, source, index)
+    one = _fragments(pixels, at, index)
     believable(at, len(one))
     known = decoders.codestream(one)
     if known is not None and (known.rows, known.columns) != (at.rows, at.columns):
@@ -147,6 +194,10 @@ def _encapsulated(dataset: Dataset, at: Layout, source: bytes, index: int) -> De
             Reason.DECODER_FAILED,
             f"the header says {at.rows} x {at.columns}, the frame {known.rows} x {known.columns}",
         )
+    if times > 1 and known is not None and at.syntax in reduced.SYNTAXES:
+        smaller = _smaller(one, at, known, times)
+        if smaller is not None:
+            return smaller
     failures = []
     for name, decoder in decoders.DECODERS[at.syntax].items():
         try:
@@ -162,13 +213,22 @@ def _encapsulated(dataset: Dataset, at: Layout, source: bytes, index: int) -> De
     raise IngestError(Reason.DECODER_FAILED, "; ".join(failures))
 
 
-def _fragments(dataset: Dataset, at: Layout, source: bytes, index: int) -> bytes:
+def _smaller(one: bytes, at: Layout, known: Codestream, times: int) -> Decoded | None:
+    """Decode at a fraction of the size; None when that cannot be done or fails."""
+    try:
+        values = reduced.decode(one, at, known, times)
+    except Exception:  # noqa: BLE001 - codecs raise what they like
+        return None
+    if values is None:
+        return None
+    return Decoded(values=_as_stored(values, at, known), decoder=reduced.NAME)
+
+
+def _fragments(pixels: Stored, at: Layout, index: int) -> bytes:
     """Join the fragments of one frame, by the offset table when there is one."""
     try:
-        offsets = None
-        if "ExtendedOffsetTable" in dataset and "ExtendedOffsetTableLengths" in dataset:
-            offsets = (dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths)
-        one: bytes = get_frame(source, index, number_of_frames=at.frames, extended_offsets=offsets)
+        whole, offsets = bytes(pixels.content), pixels.offsets
+        one: bytes = get_frame(whole, index, number_of_frames=at.frames, extended_offsets=offsets)
     except Exception as error:
         raise IngestError(Reason.DECODER_FAILED, f"fragments: {_one_line(error)}") from error
     if not one:

@@ -95,7 +95,7 @@ def window_linear(values: NDArray[Any], center: float, width: float) -> NDArray[
         raise ValueError(f"WindowWidth is {width}, below 1")
     if width == 1:  # The ramp has no length. What remains is a threshold.
         return np.where(values > center - 0.5, np.uint8(255), np.uint8(0))
-    return _ramp(values, center - 0.5, width - 1)
+    return ramp(values, center - 0.5, width - 1)
 
 
 def window_linear_exact(values: NDArray[Any], center: float, width: float) -> NDArray[np.uint8]:
@@ -108,7 +108,7 @@ def window_linear_exact(values: NDArray[Any], center: float, width: float) -> ND
     """
     if width <= 0:
         raise ValueError(f"WindowWidth is {width}, not above 0")
-    return _ramp(values, center, width)
+    return ramp(values, center, width)
 
 
 def window_sigmoid(values: NDArray[Any], center: float, width: float) -> NDArray[np.uint8]:
@@ -156,9 +156,7 @@ def grey(values: NDArray[Any], modality: Modality, voi: Voi) -> NDArray[np.uint8
     if values.dtype.kind == "f":
         values = np.nan_to_num(values, nan=-np.inf, posinf=np.inf, neginf=-np.inf)
     if isinstance(modality, Rescale) and isinstance(voi, Window) and voi.ramp is not None:
-        middle, length = voi.ramp  # Two straight lines make one: no modality values are needed.
-        middle, length = (middle - modality.intercept) / modality.slope, length / modality.slope
-        return _ramp(values, middle, length)
+        return ramp(values, *line(modality, voi))
 
     def both(stored: NDArray[Any]) -> NDArray[np.uint8]:
         return voi_grey(modality_values(stored, modality), voi)
@@ -237,7 +235,17 @@ def _between(values: NDArray[Any], modality: Modality, low: float, high: float) 
     return Window(center=(bottom + top) / 2, width=top - bottom, function="LINEAR_EXACT")
 
 
-def _ramp(values: NDArray[Any], middle: float, length: float) -> NDArray[np.uint8]:
+def line(modality: Rescale, window: Window) -> tuple[float, float]:
+    """Make one straight line of two: no modality values are needed.
+
+    return  the stored value that becomes 127.5, and how far black is from white: see `ramp`
+    """
+    assert window.ramp is not None, "there is no straight part"
+    middle, length = window.ramp
+    return (middle - modality.intercept) / modality.slope, length / modality.slope
+
+
+def ramp(values: NDArray[Any], middle: float, length: float) -> NDArray[np.uint8]:
     """Draw a straight line from black to white.
 
     middle  the value that becomes 127.5
