@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ingestd import __version__
+from ingestd import __version__, preload
 from ingestd.errors import ConfigError, IngestError, SqlError, StateError
 from ingestd.files import default_state
 
@@ -95,6 +95,7 @@ def run(
     state: StateOption = None,
 ) -> None:
     """Watch drop folders, in the foreground, until SIGTERM or Ctrl-C."""
+    preload.begin()
     from ingestd import log  # noqa: PLC0415
     from ingestd.service import Daemon  # noqa: PLC0415
     from ingestd.toml import load  # noqa: PLC0415
@@ -117,9 +118,9 @@ def scan(
     as_json: JsonOption = False,
 ) -> None:
     """Ingest folders now, all the way to volumes, and end."""
+    preload.begin()
     from ingestd import log  # noqa: PLC0415
     from ingestd.progress import progress  # noqa: PLC0415
-    from ingestd.report import scanned  # noqa: PLC0415
     from ingestd.scan import Scan, folders  # noqa: PLC0415
     from ingestd.toml import load  # noqa: PLC0415
 
@@ -132,6 +133,8 @@ def scan(
             os.umask(0o027)
             work = Scan(chosen, settings, place, shown)
             summary = work.run()
+    from ingestd.report import scanned  # noqa: PLC0415
+
     typer.echo(json.dumps(summary) if as_json else scanned(summary))
     left = leftovers(work, summary)
     for line in left:

@@ -15,7 +15,6 @@ from ingestd import agreement, completeness, config, tables, tasks
 from ingestd.catalog import Catalog, utc_now
 from ingestd.errors import IngestError, Reason, Verdict
 from ingestd.model import SeriesFile, SeriesJob, SeriesState
-from ingestd.volume import companions
 from ingestd.workers import Pool, PoolClosed, WorkerLost
 
 log = structlog.get_logger()
@@ -241,6 +240,8 @@ class Series:
                 "INSERT INTO volume BY NAME SELECT *, ? AS built_utc FROM new_volume", [utc_now()]
             )
             db.execute("INSERT INTO volume_slice BY NAME SELECT * FROM new_slice")
+        from ingestd.volume import companions  # noqa: PLC0415 -- heavy
+
         kept = set(volumes["path"].to_pylist())
         for (path,) in old:
             if path not in kept:

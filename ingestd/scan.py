@@ -12,8 +12,8 @@ from typing import Any, Protocol
 from ingestd import config
 from ingestd.errors import ConfigError, IngestError, Reason
 from ingestd.reconcile import free_bytes
-from ingestd.service import Works
 from ingestd.sweep import Ignored, Seen, sweep
+from ingestd.works import Works
 
 
 class Progress(Protocol):

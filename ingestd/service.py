@@ -1,14 +1,13 @@
 """Wiring. Builds every part, in order, and takes them down again in the other order."""
 
-import itertools
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import structlog
 from apscheduler.events import (
@@ -19,99 +18,17 @@ from apscheduler.events import (
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from ingestd import __version__, config, reconcile
-from ingestd.catalog import Catalog
-from ingestd.conductor import Conductor
 from ingestd.errors import IngestError
-from ingestd.model import Arrival, Fault, Past, Patience, Sighting
 from ingestd.rollcall import RollCall
 from ingestd.rootcheck import Health, State
 from ingestd.scout import Scout
 from ingestd.serve import Server
 from ingestd.watch import KernelWatch
-from ingestd.workers import Pool
+from ingestd.works import Works
 
 log = structlog.get_logger()
 
-STOP_S = 6.0  #: how long work under way may take when we stop; systemd waits longer
 STUCK_S = 60.0  #: a scout that got nowhere for so long hangs on its share
-
-#: What a worker needs, imported once, before the first is made.
-PRELOAD = ("ingestd.tasks",)
-
-
-class Works:
-    """The part that `run` and `scan` share: catalog, workers, conductor, series."""
-
-    def __init__(
-        self,
-        settings: config.Config,
-        state: Path,
-        *,
-        done: Callable[[str, Sequence[str]], None],
-        failed: Callable[[BaseException], None],
-        halted: Callable[[IngestError], None] = lambda _: None,
-    ) -> None:
-        self.settings, self.state = settings, state
-        patience = Patience(
-            attempts=settings.retry.attempts,
-            first_s=settings.retry.first_s,
-            limit_s=settings.retry.limit_s,
-        )
-        self.catalog = Catalog(state, memory_bytes=settings.catalog.memory_bytes, patience=patience)
-        self.pool = Pool(
-            settings.workers.processes or os.cpu_count() or 1,
-            deadline_s=settings.workers.deadline_s,
-            memory_bytes=settings.workers.memory_bytes,
-            preload=PRELOAD,
-        )
-        self.series = reconcile.Series(self.catalog, self.pool, settings, state=state)
-        self.conductor = Conductor(
-            self.catalog,
-            self.pool,
-            settings,
-            state=state,
-            done=done,
-            touched=self.series.touched,
-            failed=failed,
-            halted=halted,
-        )
-        self._seqs = itertools.count(1)
-        self.conductor.start()
-        self.series.remember()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Finish what is under way, within limits, and let the catalog go."""
-        self.conductor.stop(STOP_S)
-        self.pool.shutdown(cancel_futures=True)
-        self.catalog.close()
-
-    def offer(self, sighting: Sighting, past: Past) -> bool:
-        """Give a settled file to the workers; wait while they have enough."""
-        return self.conductor.offer(Arrival.of(sighting, past, seq=next(self._seqs)))
-
-    def refuse(self, faults: Sequence[Fault]) -> int:
-        """Put entries that are no files into the ledger; say how many it did not have yet."""
-        looks = [
-            Sighting(
-                root=fault.root,
-                path=fault.path,
-                size_bytes=fault.size_bytes,
-                mtime_ns=fault.mtime_ns,
-                seen_s=0.0,
-            )
-            for fault in faults
-        ]
-        fresh = {sighting.path for sighting, _ in self.catalog.unknown(looks)}
-        new = [fault for fault in faults if fault.path in fresh]
-        if new:
-            self.conductor.refuse(new, self._seqs)
-        return len(new)
 
 
 class Daemon:

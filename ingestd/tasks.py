@@ -8,16 +8,19 @@ import errno
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from ingestd import config, parse, tables, thumbnail, volume
-from ingestd.dicom.header import Header
+from ingestd import config, tables
 from ingestd.errors import IngestError, Reason
 from ingestd.files import staged
 from ingestd.model import Arrival, SeriesJob
-from ingestd.parse import Parsed, Problem
 from ingestd.tables import Batch
+
+if TYPE_CHECKING:
+    from ingestd.dicom.header import Header
+    from ingestd.parse import Parsed
 
 Beat = Callable[[int], None]
 
@@ -33,6 +36,8 @@ def ingest(
 
     raises  IngestError disk_full, when a thumbnail has no room; nothing else of its kind
     """
+    from ingestd import parse  # noqa: PLC0415 -- see preload.py
+
     rows: list[Parsed] = []
     refused: list[tuple[Arrival, IngestError]] = []
     pictures: dict[int, tuple[str | None, str | None]] = {}
@@ -57,6 +62,8 @@ def stack(
     job: SeriesJob, *, state: Path, options: config.Volume, beat: Beat = unheard
 ) -> tuple[pa.Table, pa.Table]:
     """Build the volumes of a series; see `volume.build`."""
+    from ingestd import volume  # noqa: PLC0415 -- see preload.py
+
     try:
         return volume.build(job, state=state, options=options, beat=beat)
     except OSError as error:
@@ -64,11 +71,14 @@ def stack(
 
 
 def pictured(
-    parsed: Parsed, state: Path, options: config.Thumbnail
-) -> tuple[Parsed, tuple[str | None, str | None]]:
+    parsed: "Parsed", state: Path, options: config.Thumbnail
+) -> tuple["Parsed", tuple[str | None, str | None]]:
     """Make the thumbnail of a file that was read; give up its pixels either way."""
     if options.level == "off" or not parsed.instance["has_pixels"] or parsed.is_truncated:
         return parsed.without_dataset(), (None, None)
+    from ingestd import thumbnail  # noqa: PLC0415 -- see preload.py
+    from ingestd.dicom.values import Problem  # noqa: PLC0415
+
     made = thumbnail.render_header(header_of(parsed), options)
     if isinstance(made, thumbnail.NoPicture):
         problem = Problem(kind=str(made.reason), keyword="PixelData", raw=None, detail=made.detail)
@@ -82,7 +92,7 @@ def pictured(
     return parsed.without_dataset(), (relative, made.window_source)
 
 
-def header_of(parsed: Parsed) -> Header:
+def header_of(parsed: "Parsed") -> "Header":
     """Give the header that was read with the file."""
     assert parsed.header is not None, "the pixels were given up already"
     return parsed.header
@@ -125,7 +135,7 @@ def state_trouble(error: OSError) -> IngestError:
     return IngestError(Reason.STATE_NOT_WRITABLE, words)
 
 
-def file_rows(rows: Sequence[Parsed], refused: Sequence[tuple[Arrival, IngestError]]) -> pa.Table:
+def file_rows(rows: Sequence["Parsed"], refused: Sequence[tuple[Arrival, IngestError]]) -> pa.Table:
     """Make the ledger's rows for files that were read and files that were not."""
     arrivals = [row.arrival for row in rows] + [arrival for arrival, _ in refused]
     errors = [None] * len(rows) + [error for _, error in refused]

@@ -23,6 +23,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import structlog
 
+from ingestd import preload
 from ingestd.errors import Reason
 
 log = structlog.get_logger()
@@ -76,16 +77,14 @@ class _Seat:
 class Pool(Executor):
     """So many processes, each kept by one thread that sends it work and buries it."""
 
-    def __init__(
-        self, processes: int, *, deadline_s: float, memory_bytes: int, preload: tuple[str, ...] = ()
-    ) -> None:
+    def __init__(self, processes: int, *, deadline_s: float, memory_bytes: int) -> None:
         self.processes = processes
         self.deaths = 0
         self._deadline_s, self._memory_bytes = deadline_s, memory_bytes
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._closing = threading.Event()
         self._context = get_context("forkserver")
-        self._context.set_forkserver_preload(["__main__", *preload])
+        preload.begin()
         self._keepers = [
             threading.Thread(target=self._keep, name=f"keeper-{number}", daemon=True)
             for number in range(processes)
