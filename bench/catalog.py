@@ -22,12 +22,13 @@ from timing import folder_for, machine, spread, table
 
 from ingestd import catalog as ingestd_catalog
 from ingestd import parse
-from ingestd.catalog import VERDICTS, WRITE_BATCH, Catalog
+from ingestd.catalog import Catalog
 from ingestd.model import Arrival, Patience
-from ingestd.tables import Batch
+from ingestd.sql import WRITE_BATCH
+from ingestd.tables import VERDICTS, Batch
 from ingestd.tasks import file_rows
 
-BATCH = 512  # [catalog] batch_rows
+BATCH = 1024  # [catalog] batch_rows
 PATIENCE = Patience(attempts=8, first_s=5, limit_s=3600)
 MEMORY_BYTES = 2 << 30
 
@@ -58,13 +59,13 @@ RENEWED = {
     "tag": _VALUE,
 }
 
-#: The rows of the template, in the order in which batches of 512 bring them.
+#: The rows of the template, in the order in which batches of 1,024 bring them.
 TEMPLATE = """
     CREATE TEMP TABLE first_instance AS FROM instance ORDER BY instance_id;
     CREATE TEMP TABLE first_file AS FROM file ORDER BY path;
     CREATE TEMP TABLE first_state AS FROM series_state;
     CREATE TEMP TABLE first_tag AS
-    FROM tag ORDER BY (instance_id - 1) // 512, tag, path, instance_id
+    FROM tag ORDER BY (instance_id - 1) // 1024, tag, path, instance_id
 """
 
 #: One copy of everything in the template; $k is its number, $n how many instances there are.
@@ -106,7 +107,7 @@ def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     asked.add_argument("--instances", type=int, default=2_000_000)
     asked.add_argument("--files", type=int, default=2_000, help="slices that are read for real")
-    asked.add_argument("--batches", type=int, default=8, help="of 512 files, in a run")
+    asked.add_argument("--batches", type=int, default=8, help="of 1,024 files, in a run")
     asked.add_argument("--runs", type=int, default=5)
     asked.add_argument("--keep", type=Path, help="folder for the sets and the large catalog")
     options = asked.parse_args()
@@ -257,7 +258,7 @@ def _phases(room: Path, first: list[Batch], options: argparse.Namespace) -> None
         (what, *(spread([1000 * cost for cost in by_name[name]]) for name in by_name))
         for what, by_name in costs.items()
     ]
-    print(table(("ms for a batch of 512", "empty", f"{options.instances:,} instances"), rows))
+    print(table(("ms for a batch of 1,024", "empty", f"{options.instances:,} instances"), rows))
 
 
 def _timed(catalog: Catalog, batch: Batch) -> Iterator[tuple[str, float]]:

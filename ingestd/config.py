@@ -102,10 +102,10 @@ class Workers(Section):
 class Catalog(Section):
     """How rows are written."""
 
-    batch_rows: Annotated[int, Field(ge=1, le=100_000)] = 512
+    batch_rows: Annotated[int, Field(ge=1, le=100_000)] = 1024
     """files in one transaction, at most"""
-    batch_wait_ms: Annotated[int, Field(ge=0, le=60_000)] = 250
-    """and how long a batch waits for more"""
+    batch_wait_ms: Annotated[int, Field(ge=0, le=60_000)] = 1000
+    """and how long a batch waits for more, while more is under way"""
     memory_bytes: Annotated[int, Field(ge=GIB // 8)] = 2 * GIB
     """DuckDB's memory_limit"""
     text_bytes: Annotated[int, Field(ge=64)] = 16_384
