@@ -5,6 +5,7 @@ their final place and are moved by the catalog, which alone knows which file win
 """
 
 import errno
+import logging
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,6 +22,9 @@ from ingestd.tables import Batch
 if TYPE_CHECKING:
     from ingestd.dicom.header import Header
     from ingestd.parse import Parsed
+    from ingestd.thumbnail import Picture
+
+log = logging.getLogger(__name__)
 
 Beat = Callable[[int], None]
 
@@ -89,7 +93,20 @@ def pictured(
         f"/{uid['SOPInstanceUID']}.{made.suffix}"
     )
     put_beside(f"{state}/{relative}", made.content, parsed.digest)
+    if log.isEnabledFor(logging.DEBUG):
+        log.debug("pictured", extra={"at": told(parsed, made)})
     return parsed.without_dataset(), (relative, made.window_source)
+
+
+def told(parsed: "Parsed", made: "Picture") -> dict[str, object]:
+    """Say of a picture who decoded it, for the log."""
+    return {
+        "root": parsed.arrival.root,
+        "path": parsed.arrival.path,
+        "syntax": parsed.instance["TransferSyntaxUID"],
+        "decoder": made.decoder,
+        "window_source": made.window_source,
+    }
 
 
 def header_of(parsed: "Parsed") -> "Header":
