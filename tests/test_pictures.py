@@ -13,12 +13,15 @@ import pydicom
 import pytest
 from daemons import COMMAND, Running, scan
 from PIL import Image
+from pydicom.data import get_testdata_file
 
 import ingestd
 from ingestd import config, phantom, pictures, sheet, thumbnail
 from ingestd.client import Client
 from ingestd.errors import ConfigError, IngestError, Reason, SqlError
 
+#: A real CT of five slices that comes with pydicom.
+CT_FOLDER = Path(str(get_testdata_file("98892001/CT5N/2062", download=False))).parent
 CHEST = "SeriesDescription = 'Chest lung 5.0'"
 DUAL = "SeriesDescription = 'PD T2 axial dual echo'"
 DOPPLER = "SeriesDescription LIKE '%Doppler'"
@@ -131,24 +134,24 @@ def test_a_sheet_is_a_grid_of_pictures(
 
 def test_an_image_that_cannot_be_read_leaves_its_place_and_says_why(tmp_path: Path) -> None:
     drop = tmp_path / "drop"
-    phantom.write(drop)
+    shutil.copytree(CT_FOLDER, drop)
     scan(drop, state=tmp_path / "state")
     client = ingestd.open(tmp_path / "state")
-    uid = first(client, CHEST)
-    whole = pictures.series(
-        client, first(client, CHEST, "SeriesInstanceUID"), most=4, edge_px=64, window=None
-    )
-    os.utime(file_of(client, uid))
+    series = first(client, "has_pixels", "SeriesInstanceUID")
+    whole = pictures.series(client, series, most=4, edge_px=64, window=None)
+    os.utime(file_of(client, first(client, "has_pixels")))
     with pytest.raises(IngestError) as caught:
-        pictures.instance(client, uid, config.Thumbnail())
-    assert caught.value.reason is Reason.STILL_CHANGING
-    shutil.rmtree(drop)
-    content = pictures.series(
-        client, first(client, CHEST, "SeriesInstanceUID"), most=4, edge_px=64, window=None
+        pictures.instance(client, first(client, "has_pixels"), config.Thumbnail())
+    content = pictures.series(client, series, most=4, edge_px=64, window=None)
+    before, after = (
+        np.asarray(Image.open(io.BytesIO(one)).convert("L")).astype(int) for one in (whole, content)
     )
-    sizes = {Image.open(io.BytesIO(one)).size for one in (whole, content)}
-    assert len(sizes) == 1
-    assert content != whole
+    wide, high = 64 + sheet.GAP_PX, 64 + sheet.GAP_PX + sheet.TEXT_PX
+    rows, columns = np.nonzero(np.abs(before - after) > 32)
+    changed = set(zip((rows - sheet.GAP_PX) // high, (columns - sheet.GAP_PX) // wide, strict=True))
+    assert caught.value.reason is Reason.STILL_CHANGING
+    assert before.shape == after.shape
+    assert len(changed) == 1
 
 
 @pytest.fixture

@@ -36,11 +36,7 @@ def files(state: Path) -> list[str]:
     return sorted(str(path.relative_to(state)) for path in below)
 
 
-@pytest.mark.parametrize("volumes", ["true", "false"])
-def test_each_series_has_one_picture(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, volumes: str
-) -> None:
-    monkeypatch.setenv("INGESTD_VOLUME__ENABLED", volumes)
+def test_each_series_has_one_picture(tmp_path: Path) -> None:
     phantom.write(tmp_path / "drop")
     summary = scan(tmp_path / "drop", state=tmp_path / "state")
     client = ingestd.open(tmp_path / "state")
