@@ -73,15 +73,18 @@ class Covers:
         if self._options.level != "series":
             then(None)
             return
-        rows = self._catalog.rows(IMAGES, job.SeriesInstanceUID)
         files = {file.SOPInstanceUID: file for file in job.files}
+        try:
+            rows = self._catalog.rows(IMAGES, job.SeriesInstanceUID)
+        except IngestError as error:
+            then(error)
+            return
         best = [files[uid] for uid in chosen(rows, slices) if uid in files][:TRIED]
         self._ask(job, best, then)
 
     def _ask(self, job: SeriesJob, files: Sequence[SeriesFile], then: Then) -> None:
         if not files:
-            self._publish(job, None)
-            then(None)
+            then(self._tried(lambda: self._publish(job, None)))
             return
         future = self._pool.submit(
             tasks.cover,
@@ -97,19 +100,30 @@ class Covers:
     ) -> None:
         """Publish what came of it; go on without the image that cost a worker."""
         try:
-            self._publish(job, future.result())
+            cover = future.result()
         except PoolClosed:
             return  # The series stays quiet in the catalog; the next start takes it up.
         except WorkerLost as lost:
             at = len(files) - 1 if lost.at is None else lost.at
-            self._note([(files[at].SOPInstanceUID, str(lost.reason), lost.detail)])
-            self._ask(job, files[at + 1 :], then)
+            failure = files[at].SOPInstanceUID, str(lost.reason), lost.detail
+            if not (trouble := self._tried(lambda: self._note([failure]))):
+                self._ask(job, files[at + 1 :], then)
+                return
         except IngestError as error:
-            then(error)
-        except OSError as error:
-            then(tasks.state_trouble(error))
+            trouble = error
         else:
-            then(None)
+            trouble = self._tried(lambda: self._publish(job, cover))
+        then(trouble)
+
+    def _tried(self, write: Callable[[], None]) -> IngestError | None:
+        """Say what kept the catalog or the state folder from being written."""
+        try:
+            write()
+        except IngestError as error:
+            return error
+        except OSError as error:
+            return tasks.state_trouble(error)
+        return None
 
     def _publish(self, job: SeriesJob, cover: Cover | None) -> None:
         """Give the picture its name and its row; the pictures before it lose theirs."""

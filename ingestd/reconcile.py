@@ -198,25 +198,18 @@ class Series:
             log.exception("series_failed", series=job.SeriesInstanceUID)
             fault = IngestError(Reason.WORKER_CRASHED, f"stacking raised {type(error).__name__}")
             volumes, slices = no_volume(job, fault), tables.VOLUME_SLICE.empty_table()
-        write = partial(self._write, job, volumes, slices)
-        try:
-            self.covers.make(job, slices, write)
-        except (IngestError, OSError) as error:
-            write(error)
+        self.covers.make(job, slices, partial(self._write, job, volumes, slices))
 
     def _write(
-        self,
-        job: SeriesJob,
-        volumes: pa.Table,
-        slices: pa.Table,
-        trouble: IngestError | OSError | None,
+        self, job: SeriesJob, volumes: pa.Table, slices: pa.Table, trouble: IngestError | None
     ) -> None:
         """Write what is known of a series, unless its picture has to be tried again."""
         try:
-            if trouble is None or not self._later(job, in_words(trouble)):
+            if trouble is None or not self._later(job, trouble):
                 self._stacked(job, volumes, slices)
         except (IngestError, OSError) as error:
-            self._later(job, in_words(error))
+            fault = error if isinstance(error, IngestError) else tasks.state_trouble(error)
+            self._later(job, fault)
 
     def _later(self, job: SeriesJob, error: WorkerLost | IngestError) -> bool:
         """Put a series back that could not be read just now; False when that was often enough."""
@@ -290,11 +283,6 @@ class Series:
             self._under_way.discard(uid)
             self._trouble.pop(uid, None)
             self._lock.notify_all()
-
-
-def in_words(error: IngestError | OSError) -> IngestError:
-    """Give a reason to what the disk said."""
-    return error if isinstance(error, IngestError) else tasks.state_trouble(error)
 
 
 def no_volume(job: SeriesJob, error: WorkerLost | IngestError) -> pa.Table:
