@@ -210,6 +210,57 @@ def show(
 
 
 @app.command()
+def thumbnail(
+    uid: Annotated[str, typer.Argument(help="SOPInstanceUID.", metavar="UID")],
+    output: Annotated[Path, typer.Option("-o", help="Write to this .jpg, .png or .webp.")],
+    *,
+    window: Annotated[
+        str | None, typer.Option("--window", help="lung, bone, soft, brain or CENTER/WIDTH.")
+    ] = None,
+    edge: Annotated[int, typer.Option("--edge", min=16, max=4096, help="Longest edge.")] = 512,
+    frame: Annotated[int | None, typer.Option("--frame", help="From 0. Default: middle.")] = None,
+    state: StateOption = None,
+) -> None:
+    """Make a picture of an instance from its file, in any window."""
+    from ingestd import pictures  # noqa: PLC0415
+    from ingestd.client import Client  # noqa: PLC0415
+
+    with told():
+        options = pictures.options_for(output, edge)
+        if window is not None:
+            pictures.as_window(window)
+        client = Client(state or default_state())
+        made = pictures.instance(client, uid, options, window=window, frame=frame)
+        output.write_bytes(made.content)
+
+
+@app.command("contact-sheet")
+def contact_sheet(
+    uid: Annotated[str, typer.Argument(help="SeriesInstanceUID.", metavar="UID")],
+    output: Annotated[Path, typer.Option("-o", help="Write to this .jpg.")],
+    *,
+    window: Annotated[
+        str | None, typer.Option("--window", help="lung, bone, soft, brain or CENTER/WIDTH.")
+    ] = None,
+    edge: Annotated[int, typer.Option("--edge", min=16, max=1024, help="Of each picture.")] = 160,
+    most: Annotated[int, typer.Option("--most", min=1, max=400, help="Pictures at most.")] = 64,
+    state: StateOption = None,
+) -> None:
+    """Show a series on one sheet, in the order of its slices."""
+    from ingestd import pictures  # noqa: PLC0415
+    from ingestd.client import Client  # noqa: PLC0415
+
+    with told():
+        if pictures.options_for(output, edge).format != "jpeg":
+            raise ConfigError(f"-o {output}: a contact sheet is a .jpg")
+        if window is not None:
+            pictures.as_window(window)
+        client = Client(state or default_state())
+        content = pictures.series(client, uid, most=most, edge_px=edge, window=window)
+        output.write_bytes(content)
+
+
+@app.command()
 def check(
     config: ConfigOption = None,
     root: Annotated[list[Path] | None, typer.Option("--root", help="As for `run`.")] = None,

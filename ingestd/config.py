@@ -115,8 +115,8 @@ class Catalog(Section):
 class Thumbnail(Section):
     """The small pictures."""
 
-    level: Literal["instance", "off"] = "instance"
-    """one for each instance, or none"""
+    level: Literal["instance", "series", "off"] = "instance"
+    """one for each instance; one for each series, of its middle slice; or none"""
     edge_px: Annotated[int, Field(ge=16, le=4096)] = 256
     """longest edge"""
     format: Literal["jpeg", "png", "webp"] = "jpeg"

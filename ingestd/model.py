@@ -1,7 +1,7 @@
 """Pure. What travels between the rooms: frozen records, units in their names."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple, Self
 
@@ -101,6 +101,19 @@ class SeriesFile:
     size_bytes: int
     mtime_ns: int
     copies: tuple["SeriesFile", ...] = ()  #: where the same bytes are, should these be away
+
+    @classmethod
+    def of(cls, uid: str, places: Sequence[Sequence[str]], looks: Sequence[Sequence[int]]) -> Self:
+        """Make the record of an instance from where its bytes are.
+
+        places  root and path of each copy, the file itself first
+        looks   their size_bytes and mtime_ns
+        """
+        first, *others = (
+            cls(SOPInstanceUID=uid, root=root, path=path, size_bytes=size, mtime_ns=mtime)
+            for (root, path), (size, mtime) in zip(places, looks, strict=True)
+        )
+        return replace(first, copies=tuple(others))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

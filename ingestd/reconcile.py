@@ -5,7 +5,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,6 +14,7 @@ import structlog
 
 from ingestd import agreement, completeness, config, tables, tasks
 from ingestd.catalog import Catalog, utc_now
+from ingestd.covers import Covers
 from ingestd.errors import IngestError, Reason, Verdict
 from ingestd.model import SeriesFile, SeriesJob, SeriesState
 from ingestd.workers import Pool, PoolClosed, WorkerLost
@@ -84,6 +86,7 @@ class Series:
     ) -> None:
         self.done = Done()
         self._catalog, self._pool, self._settings, self._state = catalog, pool, settings, state
+        self.covers = Covers(catalog, pool, settings.thumbnail, state=state)
         self._lock = threading.Condition()
         self._arrived: dict[str, float] = {}  # series -> our monotonic clock at its last arrival
         self._under_way: set[str] = set()
@@ -166,14 +169,15 @@ class Series:
             StudyInstanceUID=found[0][0] if found else "",
             SeriesInstanceUID=uid,
             revision=rows[0][0],
-            files=tuple(series_file(sop, places, looks) for _, sop, places, looks in found),
+            files=tuple(SeriesFile.of(sop, places, looks) for _, sop, places, looks in found),
         )
         if not job.files:  # Every file is gone: the volume stays, and the judgement is made.
             self._judge(job)
             self._end(uid)
             return
         if not self._settings.volume.enabled:
-            self._stacked(job, tables.VOLUME.empty_table(), tables.VOLUME_SLICE.empty_table())
+            nothing = tables.VOLUME.empty_table(), tables.VOLUME_SLICE.empty_table()
+            self.covers.make(job, nothing[1], partial(self._write, job, *nothing))
             return
         future = self._pool.submit(
             tasks.stack, job, state=self._state, options=self._settings.volume
@@ -194,11 +198,18 @@ class Series:
             log.exception("series_failed", series=job.SeriesInstanceUID)
             fault = IngestError(Reason.WORKER_CRASHED, f"stacking raised {type(error).__name__}")
             volumes, slices = no_volume(job, fault), tables.VOLUME_SLICE.empty_table()
+        self.covers.make(job, slices, partial(self._write, job, volumes, slices))
+
+    def _write(
+        self, job: SeriesJob, volumes: pa.Table, slices: pa.Table, trouble: IngestError | None
+    ) -> None:
+        """Write what is known of a series, unless its picture has to be tried again."""
         try:
-            self._stacked(job, volumes, slices)
+            if trouble is None or not self._later(job, trouble):
+                self._stacked(job, volumes, slices)
         except (IngestError, OSError) as error:
-            trouble = error if isinstance(error, IngestError) else tasks.state_trouble(error)
-            self._later(job, trouble)
+            fault = error if isinstance(error, IngestError) else tasks.state_trouble(error)
+            self._later(job, fault)
 
     def _later(self, job: SeriesJob, error: WorkerLost | IngestError) -> bool:
         """Put a series back that could not be read just now; False when that was often enough."""
@@ -272,15 +283,6 @@ class Series:
             self._under_way.discard(uid)
             self._trouble.pop(uid, None)
             self._lock.notify_all()
-
-
-def series_file(uid: str, places: list[list[str]], looks: list[list[int]]) -> SeriesFile:
-    """Make the record of an instance from where its bytes are."""
-    files = [
-        SeriesFile(SOPInstanceUID=uid, root=root, path=path, size_bytes=size, mtime_ns=mtime)
-        for (root, path), (size, mtime) in zip(places, looks, strict=True)
-    ]
-    return replace(files[0], copies=tuple(files[1:]))
 
 
 def no_volume(job: SeriesJob, error: WorkerLost | IngestError) -> pa.Table:

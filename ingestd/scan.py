@@ -131,7 +131,7 @@ class Scan:
             "series": len(works.series.done.series),
             "series_open": works.series.open,
             "volumes": works.series.done.volumes,
-            "thumbnails": tally.thumbnails,
+            "thumbnails": tally.thumbnails + works.series.covers.made,
             "problems": tally.problems,
             "seconds": round(time.monotonic() - self._started_s, 3),
         }

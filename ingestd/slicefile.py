@@ -67,6 +67,21 @@ def open_unchanged(file: SeriesFile) -> BufferedReader:
     raise errors[0]
 
 
+def whole(file: SeriesFile) -> Dataset:
+    """Read a file with its pixels, if it is still the one the catalog knows, or else a copy.
+
+    raises  IngestError as `open_unchanged`, or `decoder_failed` when pydicom cannot read it
+    """
+    with open_unchanged(file) as handle:
+        try:
+            return pydicom.dcmread(handle, force=True)
+        except OSError as error:
+            raise io_error(error) from error
+        except (EOFError, NotImplementedError, *BAD_VALUE) as error:
+            words = f"pydicom cannot read it ({type(error).__name__})"
+            raise IngestError(Reason.DECODER_FAILED, words) from error
+
+
 def _open(file: SeriesFile) -> BufferedReader:
     try:
         handle = open(files.as_path(file.root, file.path), "rb")  # noqa: SIM115 - the caller closes

@@ -5,24 +5,39 @@ their final place and are moved by the catalog, which alone knows which file win
 """
 
 import errno
+import logging
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 
 from ingestd import config, tables
-from ingestd.errors import IngestError, Reason
+from ingestd.errors import IngestError, Reason, Verdict
 from ingestd.files import staged
-from ingestd.model import Arrival, SeriesJob
+from ingestd.model import Arrival, SeriesFile, SeriesJob
 from ingestd.tables import Batch
 
 if TYPE_CHECKING:
     from ingestd.dicom.header import Header
     from ingestd.parse import Parsed
+    from ingestd.thumbnail import Picture
+
+log = logging.getLogger(__name__)
 
 Beat = Callable[[int], None]
+
+COVER = "cover"  #: in the name of a series' one picture while it waits; see `files.staged`
+
+
+class Cover(NamedTuple):
+    """The one picture of a series, beside its place; None of it when no image can be shown."""
+
+    SOPInstanceUID: str | None
+    path: str | None  #: relative to the state folder
+    window_source: str | None
+    failures: Sequence[tuple[str, str, str]]  #: SOPInstanceUID, reason, detail
 
 
 def unheard(_: int) -> None:
@@ -70,11 +85,48 @@ def stack(
         raise state_trouble(error) from error
 
 
+def cover(
+    files: Sequence[SeriesFile],
+    *,
+    series: str,
+    state: Path,
+    options: config.Thumbnail,
+    beat: Beat = unheard,
+) -> Cover:
+    """Make a picture of the first of some images that can be shown.
+
+    series  its folder: Study and Series Instance UID
+    raises  IngestError, when none can and some cannot be read just now; disk_full
+    """
+    from ingestd import slicefile, thumbnail  # noqa: PLC0415 -- see preload.py
+
+    failures: list[tuple[str, str, str]] = []
+    later: IngestError | None = None
+    made: thumbnail.Picture | thumbnail.NoPicture
+    for index, file in enumerate(files):
+        beat(index)
+        try:
+            made = thumbnail.render(slicefile.whole(file), options)
+        except IngestError as error:
+            later = error if error.reason.verdict is Verdict.RETRY else later
+            made = thumbnail.NoPicture(reason=error.reason, detail=error.detail)
+        uid = file.SOPInstanceUID
+        if isinstance(made, thumbnail.Picture):
+            relative = f"thumbnails/{series}/{uid}.{made.suffix}"
+            put_beside(f"{state}/{relative}", made.content, COVER)
+            return Cover(uid, relative, made.window_source, failures)
+        if made.reason.verdict is not Verdict.RETRY:
+            failures.append((uid, str(made.reason), made.detail))
+    if later is not None:
+        raise later
+    return Cover(None, None, None, failures)
+
+
 def pictured(
     parsed: "Parsed", state: Path, options: config.Thumbnail
 ) -> tuple["Parsed", tuple[str | None, str | None]]:
     """Make the thumbnail of a file that was read; give up its pixels either way."""
-    if options.level == "off" or not parsed.instance["has_pixels"] or parsed.is_truncated:
+    if options.level != "instance" or not parsed.instance["has_pixels"] or parsed.is_truncated:
         return parsed.without_dataset(), (None, None)
     from ingestd import thumbnail  # noqa: PLC0415 -- see preload.py
     from ingestd.dicom.values import Problem  # noqa: PLC0415
@@ -89,7 +141,20 @@ def pictured(
         f"/{uid['SOPInstanceUID']}.{made.suffix}"
     )
     put_beside(f"{state}/{relative}", made.content, parsed.digest)
+    if log.isEnabledFor(logging.DEBUG):
+        log.debug("pictured", extra={"at": told(parsed, made)})
     return parsed.without_dataset(), (relative, made.window_source)
+
+
+def told(parsed: "Parsed", made: "Picture") -> dict[str, object]:
+    """Say of a picture who decoded it, for the log."""
+    return {
+        "root": parsed.arrival.root,
+        "path": parsed.arrival.path,
+        "syntax": parsed.instance["TransferSyntaxUID"],
+        "decoder": made.decoder,
+        "window_source": made.window_source,
+    }
 
 
 def header_of(parsed: "Parsed") -> "Header":

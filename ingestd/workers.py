@@ -7,6 +7,7 @@ too much memory, the `WorkerLost` that the future raises names the item in hand.
 """
 
 import ctypes
+import logging
 import os
 import queue
 import resource
@@ -77,8 +78,12 @@ class _Seat:
 class Pool(Executor):
     """So many processes, each kept by one thread that sends it work and buries it."""
 
-    def __init__(self, processes: int, *, deadline_s: float, memory_bytes: int) -> None:
+    def __init__(
+        self, processes: int, *, deadline_s: float, memory_bytes: int, verbose: bool = False
+    ) -> None:
+        """Start the keepers; `verbose` has processes send what they log, at debug level too."""
         self.processes = processes
+        self._verbose = verbose
         self.deaths = 0
         self._deadline_s, self._memory_bytes = deadline_s, memory_bytes
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
@@ -161,7 +166,10 @@ class Pool(Executor):
     def _start(self) -> _Worker:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(
-            target=main, args=(theirs, self._memory_bytes), name="ingestd-worker", daemon=True
+            target=main,
+            args=(theirs, self._memory_bytes, self._verbose),
+            name="ingestd-worker",
+            daemon=True,
         )
         process.start()
         theirs.close()
@@ -193,6 +201,9 @@ class Pool(Executor):
                 kind, content = worker.pipe.recv()
                 if kind == "beat":
                     at, due_s = content, time.monotonic() + self._deadline_s
+                elif kind == "log":
+                    level, event, details = content
+                    log.log(level, event, **details)
                 elif kind == "memory":
                     detail = f"more than {self._memory_bytes} bytes of memory"
                     raise WorkerLost(Reason.WORKER_MEMORY, detail, at)
@@ -217,8 +228,24 @@ def bury(worker: _Worker) -> None:
         worker.process.close()
 
 
-def main(pipe: "Connection[Any, Any]", memory_bytes: int) -> None:
+class Told(logging.Handler):
+    """Sends what a worker logs to its keeper; standard error leads nowhere."""
+
+    def __init__(self, pipe: "Connection[Any, Any]") -> None:
+        super().__init__()
+        self._pipe = pipe
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send level, event and what varies: `extra={"at": {...}}`."""
+        self._pipe.send(("log", (record.levelno, record.getMessage(), getattr(record, "at", {}))))
+
+
+def main(pipe: "Connection[Any, Any]", memory_bytes: int, verbose: bool) -> None:  # noqa: FBT001 -- one of a process's args
     """Live as a worker: take a call, answer it, until the pipe ends."""
+    if verbose:
+        ours = logging.getLogger("ingestd")
+        ours.addHandler(Told(pipe))
+        ours.setLevel(logging.DEBUG)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the daemon, which lets us finish.
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     silence()

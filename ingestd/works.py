@@ -39,6 +39,7 @@ class Works:
             settings.workers.processes or os.cpu_count() or 1,
             deadline_s=settings.workers.deadline_s,
             memory_bytes=settings.workers.memory_bytes,
+            verbose=settings.log.level == "debug",
         )
         self.series = reconcile.Series(self.catalog, self.pool, settings, state=state)
         self.conductor = Conductor(

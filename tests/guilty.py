@@ -1,9 +1,12 @@
 """What workers are asked to do in tests: work, die, hang, eat memory, fail."""
 
+import logging
 import os
 import signal
 import time
 from collections.abc import Callable, Sequence
+
+log = logging.getLogger("ingestd.guilty")
 
 
 def add(numbers: Sequence[int], *, beat: Callable[[int], None]) -> int:
@@ -22,6 +25,8 @@ def act(deeds: Sequence[str], *, beat: Callable[[int], None]) -> int:
                 time.sleep(600)
             case "eat":
                 bytearray(4 << 30)
+            case "tell":
+                log.debug("decoded", extra={"at": {"decoder": "charls"}})
             case "fail":
                 raise ValueError("on purpose")
     return os.getpid()

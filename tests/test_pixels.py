@@ -76,6 +76,14 @@ def test_native_integers_come_back(dtype: str, order: Literal["little", "big"]) 
     assert (found == values).all()
 
 
+def test_the_private_syntax_of_ge_has_big_endian_pixels_in_a_little_endian_file() -> None:
+    values = np.arange(30, dtype=np.uint16).reshape(6, 5) * 1000
+    dataset = image(
+        values.astype(">u2").tobytes(), values.shape, "1.2.840.113619.5.2", BitsAllocated=16
+    )
+    assert (pixels.frame(dataset) == values).all()
+
+
 @pytest.mark.parametrize(
     ("keyword", "vr", "dtype"),
     [("FloatPixelData", "OF", "f4"), ("DoubleFloatPixelData", "OD", "f8")],

@@ -1,10 +1,14 @@
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
+from multiprocessing.forkserver import _forkserver
 from pathlib import Path
+from threading import active_count
 
 import guilty
 import pytest
+from structlog.testing import capture_logs
 
 from ingestd.errors import Reason
 from ingestd.workers import Pool, WorkerLost
@@ -42,16 +46,46 @@ def test_an_error_is_an_answer_and_costs_no_process(pool: Pool) -> None:
     assert pool.deaths == deaths
 
 
-def test_after_many_deaths_there_is_no_zombie_and_no_leak() -> None:
+@pytest.mark.parametrize("verbose", [True, False])
+def test_what_a_worker_logs_comes_back_when_it_is_wanted(verbose: bool) -> None:
+    pool = Pool(1, deadline_s=30.0, memory_bytes=256 << 20, verbose=verbose)
+    with capture_logs() as said:
+        pool.submit(guilty.act, ["tell"]).result(30)
+    pool.shutdown()
+    expected = [{"event": "decoded", "decoder": "charls", "log_level": "debug"}]
+    assert said == (expected if verbose else [])
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def zombies() -> list[str]:
+    """Processes that ended below us or our forkserver, and that nobody buried."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
+            ours = {str(os.getpid()), str(_forkserver._forkserver_pid)}
+            found += [entry.name] if state == "Z" and parent in ours else []
+    return found
+
+
+@pytest.mark.parametrize("deaths", [20, pytest.param(200, marks=pytest.mark.long)])
+def test_after_many_deaths_there_is_no_zombie_and_no_leak(deaths: int) -> None:
     pool = Pool(2, deadline_s=30.0, memory_bytes=256 << 20)
     pool.submit(guilty.add, [1]).result(30)
-    before = len(os.listdir("/proc/self/fd"))
-    for _ in range(20):
+    open_files, threads, resident = len(os.listdir("/proc/self/fd")), active_count(), 0
+    for number in range(deaths):
         with pytest.raises(WorkerLost):
             pool.submit(guilty.act, ["die"]).result(30)
+        resident = resident_bytes() if number == 9 else resident
     alive = pool.submit(guilty.act, [""]).result(30)
-    assert pool.deaths == 20
-    assert len(os.listdir("/proc/self/fd")) <= before + 2
+    assert pool.deaths == deaths
+    assert len(os.listdir("/proc/self/fd")) <= open_files + 2
+    assert active_count() == threads
+    assert resident_bytes() - resident < 8 << 20
+    assert zombies() == []
     pool.shutdown()
     assert not Path(f"/proc/{alive}").exists()
 

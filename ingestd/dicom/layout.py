@@ -26,6 +26,9 @@ BAD_VALUE = (
 #: The elements that hold pixels, with the type of their values when the VR decides it.
 PIXEL_KEYWORDS = {"PixelData": "", "FloatPixelData": "f4", "DoubleFloatPixelData": "f8"}
 
+#: Implicit little endian but for its pixels: a dialect of GE's, from before there were many.
+GE_PRIVATE = "1.2.840.113619.5.2"
+
 #: A compressed frame of more samples than this must have at least a byte for `MOST_SAMPLES_A_BYTE`.
 FREE_SAMPLES = 1 << 26
 MOST_SAMPLES = 1 << 29  # In a compressed frame: a picture of 23,000 x 23,000.
@@ -68,8 +71,13 @@ class Layout:
 
     @property
     def big_endian(self) -> bool:
-        """Whether the most significant byte comes first."""
+        """Whether the most significant byte of the elements comes first."""
         return self.syntax == ExplicitVRBigEndian
+
+    @property
+    def pixels_big_endian(self) -> bool:
+        """Whether it does in the pixels, if they are native."""
+        return self.big_endian or self.syntax == GE_PRIVATE
 
     @property
     def dtype(self) -> np.dtype[Any]:

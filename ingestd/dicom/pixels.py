@@ -15,6 +15,7 @@ from ingestd.dicom.decoders import Codestream
 from ingestd.dicom.header import Header
 from ingestd.dicom.layout import (
     BAD_VALUE,
+    GE_PRIVATE,
     Layout,
     believable,
     content,
@@ -33,6 +34,7 @@ _NATIVE = {
     uid.ExplicitVRLittleEndian,
     uid.DeflatedExplicitVRLittleEndian,
     uid.ExplicitVRBigEndian,
+    GE_PRIVATE,
 }
 # glibc returns freed memory to the kernel and faults it in again, page by page, for each picture:
 # that more than doubled the time of a thumbnail. Once it has freed a block of this size it keeps
@@ -147,9 +149,9 @@ def _native(at: Layout, source: bytes | memoryview, index: int) -> NDArray[Any]:
     if at.bits_allocated == 1:
         return _unpacked(at, source, first)
     kind = at.dtype if "Float" in at.keyword else np.dtype(f"u{at.bits_allocated // 8}")
-    order = kind.newbyteorder(">" if at.big_endian else "<")
+    order = kind.newbyteorder(">" if at.pixels_big_endian else "<")
     flat = np.frombuffer(source, order, count=at.frame_bits // at.bits_allocated, offset=first // 8)
-    flat = flat.astype(kind, copy=at.big_endian)
+    flat = flat.astype(kind, copy=at.pixels_big_endian)
     values = flat if "Float" in at.keyword else stored_values(flat, at)
     return _colour(at, values)
 

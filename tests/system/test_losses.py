@@ -237,3 +237,15 @@ def test_trouble_with_our_own_folder_is_no_fault_of_the_files(
     (daemon.state / "thumbnails").unlink()
     wait_for(lambda: daemon.one("SELECT count(*) FROM file") == 127)
     assert daemon.one("SELECT count(*) FROM file WHERE state = 'refused'") == 2
+
+
+def test_the_log_says_at_debug_who_decoded_a_picture(
+    start: Callable[[], Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INGESTD_LOG__LEVEL", "debug")
+    daemon = start()
+    shutil.copy(str(get_testdata_file("JPEG2000.dcm", download=False)), daemon.drop)
+    wait_for(lambda: "pictured" in daemon.log.read_text())
+    line = next(line for line in daemon.log.read_text().splitlines() if "pictured" in line)
+    assert 'decoder="openjpeg' in line
+    assert 'syntax="1.2.840.10008.1.2.4.91"' in line
