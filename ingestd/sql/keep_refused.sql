@@ -6,7 +6,7 @@
 -- table `holds`: of what was taken, what is still as it was.
 
 CREATE OR REPLACE TEMP TABLE holds AS
-SELECT t.*, s.*, f.state, f.reason, f.detail, f.attempts, f.SOPInstanceUID, f.first_seen_utc
+SELECT t.* EXCLUDE (SOPInstanceUID), s.*, f.state, f.reason, f.detail, f.attempts, f.SOPInstanceUID, f.first_seen_utc
 FROM taken AS t
 CROSS JOIN setting AS s
 JOIN file AS f ON f.root = s.root AND f.path = t.path
