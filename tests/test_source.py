@@ -1,4 +1,5 @@
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -86,7 +87,9 @@ CHANGES = [
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_what_was_put_in_place_of_a_file_is_never_unlinked(drop: Path, change) -> None:
+def test_what_was_put_in_place_of_a_file_is_never_unlinked(
+    drop: Path, change: Callable[[Path], None]
+) -> None:
     seen = version(drop)
     change(drop)
     before = sorted(drop.parent.rglob("*"))
@@ -96,7 +99,9 @@ def test_what_was_put_in_place_of_a_file_is_never_unlinked(drop: Path, change) -
 
 
 @pytest.mark.parametrize("change", [link_the_file, link_the_folder, grow, replace_by_a_fifo])
-def test_what_was_put_in_place_of_a_file_is_never_read(drop: Path, change) -> None:
+def test_what_was_put_in_place_of_a_file_is_never_read(
+    drop: Path, change: Callable[[Path], None]
+) -> None:
     change(drop)
     with pytest.raises((Changed, OSError)), opened(str(drop), "a/b/x.dcm", size_bytes=5, mtime=7):
         pytest.fail("it was opened")

@@ -127,7 +127,7 @@ def test_an_archive_that_is_not_mounted_is_not_made_anew(tmp_path: Path) -> None
     assert list((tmp_path / "archive").iterdir()) == []
 
 
-def test_two_programs_do_not_share_a_store(store: Store, tmp_path: Path) -> None:
+def test_two_programs_do_not_share_a_store(store: Store) -> None:
     with pytest.raises(IngestError, match="another ingestd writes to"):
         Store(store.place, StoreLock(), owner="a").prepare(is_known=False)
 
@@ -170,9 +170,7 @@ def test_a_full_disk_halts_and_leaves_nothing_half(
     assert files(full.place) == []
 
 
-def test_an_archive_that_is_mounted_read_only_halts(
-    tmpfs: Callable[[str], Path], tmp_path: Path
-) -> None:
+def test_an_archive_that_is_mounted_read_only_halts(tmpfs: Callable[[str], Path]) -> None:
     with pytest.raises(IngestError) as error:
         Store(tmpfs("ro"), StoreLock(), owner="a").prepare(is_known=False)
     assert error.value.reason is Reason.STATE_NOT_WRITABLE
