@@ -202,8 +202,8 @@ def status_text(found: dict[str, Any]) -> str:
     if daemon is None:
         lines.append("daemon     not running")
     else:
-        state = f"halted: {daemon['halted']}" if daemon["halted"] else "running"
-        state = "paused: the disk of the state folder is nearly full" if daemon["paused"] else state
+        state = "paused: a disk of ours is nearly full" if daemon["paused"] else "running"
+        state = f"halted: {daemon['halted']}" if daemon["halted"] else state
         lines.append(f"daemon     {state}, pid {daemon['pid']}, up {daemon['uptime_s']:.0f} s")
         for root in daemon["roots"]:
             why = f" ({plain(root['why'])})" if root["why"] else ""

@@ -188,14 +188,15 @@ class Daemon:
     def _space(self) -> None:
         """Take no new work while a disk of ours is nearly full, or the archive is in trouble."""
         free = min(map(reconcile.free_bytes, (self.state, *self.works.takers.places)))
-        short = free < self.settings.space.min_free_bytes or self.works.takers.halted is not None
+        trouble = self.works.takers.halted
+        short = free < self.settings.space.min_free_bytes or trouble is not None
         if short != self.works.conductor.paused:
             self.works.conductor.paused = short
             level = log.warning if short else log.info
             level("space_short" if short else "space_enough", free_bytes=free)
-            self.works.catalog.tell(
-                "disk_full" if short else "disk_free", detail=f"{free} bytes are free"
-            )
+            kind = str(trouble.reason) if trouble else "disk_full" if short else "disk_free"
+            words = trouble.detail if trouble else f"{free} bytes are free"
+            self.works.catalog.tell(kind, detail=words)
 
     def _watch_scouts(self) -> None:
         for scout in self._scouts.values():

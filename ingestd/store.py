@@ -147,6 +147,8 @@ class Store:
         with self._ours():
             handle = os.open(self.place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
+            with self._ours():  # It may have been unmounted since: an empty folder is left then.
+                os.stat(MARKER, dir_fd=handle)
             for name in path.split("/"):
                 with self._ours():
                     below = enter(handle, name)

@@ -198,8 +198,8 @@ class Taker:
         for one in due:
             if self._stopping.is_set():
                 return
-            if not store.claim(one.to):
-                self._leave(one, "the same instance is being taken from another root", tell=False)
+            if not one.to or not store.claim(one.to):  # Another root's thread has the instance.
+                self._leave(one, "not just now", tell=False)
                 continue
             try:
                 put.append(self._put(one, store, refused=refused))

@@ -60,7 +60,7 @@ class Due:
     path: str
     size_bytes: int
     mtime_ns: int
-    to: str  #: where in the store
+    to: str  #: where in the store; empty when nobody can say just now
     digest: str | None = None  #: when the ledger has it
     is_kept: bool = False  #: the store has it already, says the catalog
     instance_id: int | None = None
@@ -94,9 +94,11 @@ class TakeBook:
         instances = self._instances({uid for *_, uid in rows})
         due = []
         for path, size_bytes, mtime_ns, digest, detail, uid in rows:
-            instance_id, own, patient, study, series, root = instances[uid]
-            if own != digest:  # The writer is about to say that it is a conflict.
+            known = instances.get(uid)
+            if known is None or known[1] != digest:  # The writer is about to say something else.
+                due.append(Due(path=path, size_bytes=size_bytes, mtime_ns=mtime_ns, to=""))
                 continue
+            instance_id, _, patient, study, series, root = known
             due.append(
                 Due(
                     path=path,

@@ -127,6 +127,19 @@ def test_an_archive_that_is_not_mounted_is_not_made_anew(tmp_path: Path) -> None
     assert list((tmp_path / "archive").iterdir()) == []
 
 
+def test_an_archive_that_is_unmounted_under_way_is_not_written_beside(
+    tmpfs: Callable[[str], Path], tmp_path: Path
+) -> None:
+    share = Store(tmpfs("size=1m"), StoreLock(), owner="a")
+    share.prepare(is_known=False)
+    share._lock.close()  # A lock is an open file, which would keep it mounted.
+    subprocess.run(["umount", str(share.place)], check=True)
+    with pytest.raises(IngestError) as error:
+        put(share, tmp_path / "drop", b"one")
+    assert error.value.reason is Reason.STATE_NOT_WRITABLE
+    assert list(share.place.iterdir()) == []
+
+
 def test_two_programs_do_not_share_a_store(store: Store) -> None:
     with pytest.raises(IngestError, match="another ingestd writes to"):
         Store(store.place, StoreLock(), owner="a").prepare(is_known=False)
@@ -156,7 +169,8 @@ def tmpfs(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
 
     yield mount
     for folder in mounted:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
+        if folder.is_mount():
+            subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def test_a_full_disk_halts_and_leaves_nothing_half(
