@@ -15,6 +15,7 @@ from ingestd.errors import ConfigError, IngestError, SqlError, StateError
 from ingestd.files import default_state
 
 if TYPE_CHECKING:
+    from ingestd.config import Config
     from ingestd.scan import Scan
 
 HALTED, USAGE = 1, 2
@@ -70,6 +71,19 @@ def apart(state: Path, roots: list[Path]) -> Path:
     return state
 
 
+def stores_apart(settings: "Config", state: Path) -> None:
+    """See that archive and quarantine, where links lead, do not lie in a drop folder."""
+    from ingestd.config import nested  # noqa: PLC0415
+
+    takes = any(root.take != "index" for root in settings.root)
+    stores = [settings.archive.path or state / "archive"] if takes else []
+    stores += [root.quarantine for root in settings.root if root.quarantine is not None]
+    for store in stores:
+        for root in settings.root:
+            if nested(store.resolve(), root.path.resolve()):
+                raise ConfigError(f"{store} and the drop folder {root.path} lie in each other")
+
+
 def version(wanted: bool) -> None:
     """Print the version and end."""
     if wanted:
@@ -106,6 +120,7 @@ def run(
             raise ConfigError("no drop folder; name one with --root or in a [[root]] of the config")
         log.configure(settings.log, sys.stderr)
         place = apart(state or default_state(), [root.path for root in settings.root])
+        stores_apart(settings, place)
         os.umask(0o027)
         raise typer.Exit(Daemon(settings, place).run())
 
@@ -121,7 +136,7 @@ def scan(
     preload.begin()
     from ingestd import log  # noqa: PLC0415
     from ingestd.progress import progress  # noqa: PLC0415
-    from ingestd.scan import Scan, folders  # noqa: PLC0415
+    from ingestd.scan import Scan, as_roots, folders  # noqa: PLC0415
     from ingestd.toml import load  # noqa: PLC0415
 
     with told():
@@ -130,8 +145,10 @@ def scan(
         with progress() as shown:
             chosen = folders(paths)
             place = apart(state or default_state(), chosen)
+            settings = as_roots(chosen, settings)
+            stores_apart(settings, place)
             os.umask(0o027)
-            work = Scan(chosen, settings, place, shown)
+            work = Scan(settings, place, shown)
             summary = work.run()
     from ingestd.report import scanned  # noqa: PLC0415
 
@@ -147,6 +164,7 @@ def leftovers(work: "Scan", summary: dict[str, Any]) -> list[str]:
     lines = [f"{path}: could not be listed: {why}" for path, why in work.unlisted]
     if summary["retry"]:
         lines.append(f"{summary['retry']} files could not be read just now; scan once more")
+    lines += [f"{root}: files were not taken: {why}" for root, why in work.held]
     if work.interrupted:
         why = f"by {work.failure}" if work.failure else "by a signal"
         lines.append(f"stopped early {why}; scan again to go on")
@@ -274,6 +292,8 @@ def check(
     for folder in settings.root:
         if not folder.path.is_dir():
             typer.echo(f"ingestd: {folder.path}: is not there yet; it will be watched", err=True)
+        elif folder.empties and not os.access(folder.path, os.W_OK | os.X_OK):
+            typer.echo(f"ingestd: {folder.path}: cannot be written; its files will stay", err=True)
 
 
 @app.command()

@@ -2,9 +2,9 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -35,6 +35,20 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
+def absolute(path: Path | None) -> Path | None:
+    """Tidy a path that must be absolute."""
+    if path is None:
+        return None
+    if not path.is_absolute():
+        raise ValueError("must be an absolute path")
+    return Path(os.path.normpath(path))
+
+
+def nested(one: Path, other: Path) -> bool:
+    """Whether one of two folders lies in the other, or is it."""
+    return one.is_relative_to(other) or other.is_relative_to(one)
+
+
 class Root(Section):
     """The drop folders."""
 
@@ -44,6 +58,10 @@ class Root(Section):
     """what people call it in `ingestd status`; the path when empty"""
     watch: Literal["auto", "events", "poll"] = "auto"
     """auto: kernel events on local disks, polling on shares; every root is swept besides"""
+    take: Literal["index", "move", "copy"] = "index"
+    """index: files stay as they are; move or copy: to the archive, once they are cataloged"""
+    quarantine: Path | None = None
+    """absolute path of a folder that refused files are moved to; default: they stay"""
     quiet_s: Seconds | None = None
     """unchanged for this long means finished; default: that of [settle]"""
     sentinel: str = ""
@@ -51,17 +69,32 @@ class Root(Section):
     ignore: tuple[str, ...] = IGNORE
     """names that are never looked at; a / at the end means a folder"""
 
-    @field_validator("path")
+    @field_validator("path", "quarantine")
     @classmethod
-    def _absolute(cls, path: Path) -> Path:
-        if not path.is_absolute():
-            raise ValueError("must be an absolute path")
-        return Path(os.path.normpath(path))
+    def _absolute(cls, path: Path | None) -> Path | None:
+        return absolute(path)
+
+    @property
+    def empties(self) -> bool:
+        """Whether files are to leave it."""
+        return self.take == "move" or self.quarantine is not None
 
     @property
     def key(self) -> str:
         """What `file.root` says: the absolute path."""
         return str(self.path)
+
+
+class Archive(Section):
+    """Where `take` puts files, as PatientID/Study/Series/SOPInstanceUID.dcm."""
+
+    path: Path | None = None
+    """absolute path of the archive; default: `archive` in the state folder"""
+
+    @field_validator("path")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        return absolute(path)
 
 
 class Settle(Section):
@@ -170,10 +203,10 @@ class Sql(Section):
 
 
 class Space(Section):
-    """Free space in the state folder."""
+    """Free space in the state folder and the archive."""
 
     min_free_bytes: Annotated[int, Field(ge=0)] = GIB
-    """below this much free space in the state folder no work is taken"""
+    """below this much free space in the state folder, or in the archive, no work is taken"""
 
 
 class Log(Section):
@@ -199,6 +232,7 @@ class Config(BaseSettings):
     )
 
     root: tuple[Root, ...] = ()
+    archive: Archive = Archive()
     settle: Settle = Settle()
     sweep: Sweep = Sweep()
     workers: Workers = Workers()
@@ -233,3 +267,18 @@ class Config(BaseSettings):
                         f"{one.path} lies in {other.path}; each file would be seen twice"
                     )
         return roots
+
+    @model_validator(mode="after")
+    def _stores_apart(self) -> Self:
+        """See that what is put away does not come in again as new."""
+        archives = [self.archive.path] if self.archive.path is not None else []
+        asides = {root.quarantine for root in self.root if root.quarantine is not None}
+        for store in [*archives, *sorted(asides)]:
+            others = [*(root.path for root in self.root), *archives, *asides - {store}]
+            for other in others:
+                if other is not store and nested(store, other):
+                    raise ValueError(
+                        f"{store} and {other}: an archive, a quarantine and a drop folder must not"
+                        " lie in each other"
+                    )
+        return self

@@ -18,6 +18,7 @@ from rich.cells import cell_len, set_cell_size
 from ingestd.client import Client, quoted
 from ingestd.errors import SqlError
 from ingestd.files import as_text
+from ingestd.places import location, taking
 
 FORMATS = ("table", "csv", "json", "parquet")
 SHOWN_ROWS = 200  #: a table at a terminal ends here and says so
@@ -50,6 +51,10 @@ def scanned(summary: dict[str, Any]) -> str:
         f"{summary[key]} {key}" for key in ("instances", "series", "volumes", "thumbnails")
     )
     lines.append(f"made: {made}; {summary['problems']} problems noted")
+    if summary["archived"] or summary["quarantined"]:
+        lines.append(
+            f"taken: {summary['archived']} to the archive, {summary['quarantined']} to quarantine"
+        )
     return "\n".join(lines)
 
 
@@ -161,7 +166,10 @@ def shortened(text: str) -> str:
 
 def catalog_status(client: Client) -> dict[str, Any]:
     """Count what the catalog holds."""
-    states = client.sql("SELECT state, count(*) AS files FROM file GROUP BY ALL ORDER BY ALL")
+    states = client.sql(
+        "SELECT if(state = 'gone' AND detail IS NOT NULL, detail, state) AS state,"
+        " count(*) AS files FROM file GROUP BY ALL ORDER BY ALL"
+    )
     series = client.sql(
         "SELECT state, count(*) AS series FROM series_state GROUP BY ALL ORDER BY ALL"
     )
@@ -194,13 +202,15 @@ def status_text(found: dict[str, Any]) -> str:
     if daemon is None:
         lines.append("daemon     not running")
     else:
-        state = f"halted: {daemon['halted']}" if daemon["halted"] else "running"
-        state = "paused: the disk of the state folder is nearly full" if daemon["paused"] else state
+        state = "paused: a disk of ours is nearly full" if daemon["paused"] else "running"
+        state = f"halted: {daemon['halted']}" if daemon["halted"] else state
         lines.append(f"daemon     {state}, pid {daemon['pid']}, up {daemon['uptime_s']:.0f} s")
         for root in daemon["roots"]:
             why = f" ({plain(root['why'])})" if root["why"] else ""
             lines.append(f"root       {plain(root['name'])}: {root['health']}{why}")
             lines.append(f"           {root['watch']}: {root['watch_why']}")
+            if words := taking(root):
+                lines.append(f"           {plain(words)}")
         lines.append(
             f"queue      {daemon['settling']} settling, {daemon['waiting']} waiting,"
             f" {daemon['open_series']} series open, {daemon['worker_deaths']} workers lost"
@@ -265,7 +275,11 @@ def details(client: Client, kind: str, uid: str) -> dict[str, Any]:
             " FROM tag AS t JOIN instance AS i USING (instance_id)"
             f" WHERE i.SOPInstanceUID = {quoted(uid)} ORDER BY t.path"
         )
-        return {"elements": elements.to_pylist()}
+        places = client.sql(
+            "SELECT root, path, state FROM location"
+            f" WHERE SOPInstanceUID = {quoted(uid)} ORDER BY is_source DESC, root, path"
+        )
+        return {"elements": elements.to_pylist(), "locations": places.to_pylist()}
     if kind == "series":
         stacks = client.sql(f"SELECT * FROM volume WHERE SeriesInstanceUID = {quoted(uid)}")
         return {"volumes": stacks.to_pylist()}
@@ -280,7 +294,8 @@ def shown_text(found: dict[str, Any]) -> str:
     """Write it for people: elements like a dump, or one line for each column that has a value."""
     kind = found["kind"]
     if kind == "instance":
-        return "\n".join(map(element_text, found["elements"]))
+        places = [plain(location(place)) for place in found["locations"]]
+        return "\n".join([*map(element_text, found["elements"]), *places])
     lines = [
         f"{name:<24} {plain(value)}" for name, value in found[kind].items() if value is not None
     ]

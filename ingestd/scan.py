@@ -26,13 +26,12 @@ class Progress(Protocol):
 class Scan:
     """One scan of some folders into one state folder."""
 
-    def __init__(
-        self, folders: Sequence[Path], settings: config.Config, state: Path, progress: Progress
-    ) -> None:
+    def __init__(self, settings: config.Config, state: Path, progress: Progress) -> None:
         self.found = self.unchanged = 0
         self.unlisted: list[tuple[str, str]] = []  #: folders that could not be listed, and why
         self.failure: BaseException | None = None
-        self._folders, self._settings, self._state = folders, settings, state
+        self.held: list[tuple[str, str]] = []  #: roots whose files stay, and why
+        self._settings, self._state = settings, state
         self._progress = progress
         self._stop = threading.Event()
         self._works: Works | None = None
@@ -54,9 +53,11 @@ class Scan:
             halted=self._fail,  # Nobody waits for room at a terminal, or in a nightly job.
         ) as works:
             self._works = works
-            for folder in self._folders:
-                self._take(works, str(folder))
+            for root in self._settings.root:
+                self._take(works, root)
             works.conductor.drain(lambda: self._tell(works))
+            works.takers.finish(lambda: not self._stop.is_set())
+            self.held = works.takers.held
             works.series.finish(lambda: self._stacking(works))
         return self._summary(works)
 
@@ -74,14 +75,14 @@ class Scan:
         self.failure = error
         self._interrupt()
 
-    def _take(self, works: Works, root: str) -> None:
+    def _take(self, works: Works, root: config.Root) -> None:
         """Offer every file below `root` that the ledger does not know as it is."""
         try:
-            for seen in sweep(root, Ignored.of(config.IGNORE)):
-                if self._stop.is_set() or not self._offer(works, root, seen):
+            for seen in sweep(root.key, Ignored.of(root.ignore)):
+                if self._stop.is_set() or not self._offer(works, root.key, seen):
                     return
         except OSError as error:
-            self.unlisted.append((root, str(error.strerror)))
+            self.unlisted.append((root.key, str(error.strerror)))
 
     def _offer(self, works: Works, root: str, seen: Seen) -> bool:
         """Offer one stretch of a sweep; False when no more work is taken."""
@@ -133,6 +134,8 @@ class Scan:
             "volumes": works.series.done.volumes,
             "thumbnails": tally.thumbnails + works.series.covers.made,
             "problems": tally.problems,
+            "archived": works.takers.taken,
+            "quarantined": works.takers.put_aside,
             "seconds": round(time.monotonic() - self._started_s, 3),
         }
 
@@ -167,3 +170,15 @@ def folders(paths: Sequence[Path]) -> list[Path]:
             if other is not folder and real[folder].is_relative_to(real[other]):
                 raise ConfigError(f"{folder} lies in {other}; each file would be seen twice")
     return found
+
+
+def as_roots(chosen: Sequence[Path], settings: config.Config) -> config.Config:
+    """Make the folders of a scan its roots; one in a configured root goes by its rules."""
+    roots = []
+    for folder in chosen:
+        own = [root for root in settings.root if folder.is_relative_to(root.path)]
+        changes: dict[str, object] = {"path": folder}
+        if own and own[0].path != folder:
+            changes["sentinel"] = ""
+        roots.append((own[0] if own else config.Root(path=folder)).model_copy(update=changes))
+    return settings.model_copy(update={"root": tuple(roots)})

@@ -127,12 +127,13 @@ class Daemon:
         """Say how it goes, for `ingestd status`; small, and without patient data."""
         works = self.works
         tally = works.conductor.tally
+        halted = works.conductor.halted or works.takers.halted
         return {
             "version": __version__,
             "pid": os.getpid(),
             "uptime_s": round(time.monotonic() - self.started_s, 1),
             "state": str(self.state),
-            "halted": works.conductor.halted and str(works.conductor.halted.reason),
+            "halted": halted and str(halted.reason),
             "paused": works.conductor.paused,
             "roots": [self._root_status(scout) for scout in self._scouts.values()],
             "settling": sum(scout.waiting for scout in self._scouts.values()),
@@ -156,6 +157,7 @@ class Daemon:
             "settling": scout.waiting,
             "swept_files": scout.swept_files,
             "sweep_s": round(scout.sweep_s, 3),
+            **self.works.takers.status(scout.root),
         }
 
     def _done(self, root: str, paths: Sequence[str]) -> None:
@@ -184,16 +186,17 @@ class Daemon:
                 scout.hint(reconcile.due_retries(self.works.catalog, scout.root))
 
     def _space(self) -> None:
-        """Take no new work while the state folder's disk is nearly full."""
-        free = reconcile.free_bytes(self.state)
-        short = free < self.settings.space.min_free_bytes
+        """Take no new work while a disk of ours is nearly full, or the archive is in trouble."""
+        free = min(map(reconcile.free_bytes, (self.state, *self.works.takers.places)))
+        trouble = self.works.takers.halted
+        short = free < self.settings.space.min_free_bytes or trouble is not None
         if short != self.works.conductor.paused:
             self.works.conductor.paused = short
             level = log.warning if short else log.info
             level("space_short" if short else "space_enough", free_bytes=free)
-            self.works.catalog.tell(
-                "disk_full" if short else "disk_free", detail=f"{free} bytes are free"
-            )
+            kind = str(trouble.reason) if trouble else "disk_full" if short else "disk_free"
+            words = trouble.detail if trouble else f"{free} bytes are free"
+            self.works.catalog.tell(kind, detail=words)
 
     def _watch_scouts(self) -> None:
         for scout in self._scouts.values():

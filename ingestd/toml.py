@@ -43,6 +43,9 @@ def _faults(error: ValidationError) -> list[str]:
     lines = []
     for fault in error.errors():
         at = fault["loc"]
+        if not at:  # About several sections at once.
+            lines.append(fault["msg"].removeprefix("Value error, "))
+            continue
         name = f"[{at[0]}] {'.'.join(str(part) for part in at[1:])}".rstrip()
         if fault["type"] == "extra_forbidden":
             known = _known(at[:-1])

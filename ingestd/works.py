@@ -1,4 +1,4 @@
-"""Wiring. Catalog, workers, conductor and series: what `run` and `scan` share."""
+"""Wiring. Catalog, workers, conductor, series and takers: what `run` and `scan` share."""
 
 import itertools
 import os
@@ -11,9 +11,11 @@ from ingestd.catalog import Catalog
 from ingestd.conductor import Conductor
 from ingestd.errors import IngestError
 from ingestd.model import Arrival, Fault, Past, Patience, Sighting
+from ingestd.takers import Takers
 from ingestd.workers import Pool
 
 STOP_S = 6.0  #: how long work under way may take when we stop; systemd waits longer
+TAKERS_STOP_S = 2.0  #: how long a file under way to the archive may take after that
 
 
 class Works:
@@ -47,13 +49,16 @@ class Works:
             self.pool,
             settings,
             state=state,
-            done=done,
+            done=self._done,
             touched=self.series.touched,
             failed=failed,
             halted=halted,
         )
+        self.takers = Takers(self.catalog, settings, state, failed=failed, halted=halted)
+        self._tell_done = done
         self._seqs = itertools.count(1)
         self.conductor.start()
+        self.takers.start()
         self.series.remember()
 
     def __enter__(self) -> Self:
@@ -64,9 +69,15 @@ class Works:
 
     def close(self) -> None:
         """Finish what is under way, within limits, and let the catalog go."""
+        self.takers.stop()
         self.conductor.stop(STOP_S)
+        self.takers.join(TAKERS_STOP_S)
         self.pool.shutdown(cancel_futures=True)
         self.catalog.close()
+
+    def _done(self, root: str, paths: Sequence[str]) -> None:
+        self._tell_done(root, paths)
+        self.takers.wake(root)
 
     def offer(self, sighting: Sighting, past: Past) -> bool:
         """Give a settled file to the workers; wait while they have enough."""

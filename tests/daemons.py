@@ -34,12 +34,13 @@ def wait_for(what: Callable[[], Any], *, within_s: float = 60.0) -> Any:
 class Running:
     """A daemon on one drop folder and one state folder."""
 
-    def __init__(self, drop: Path, state: Path) -> None:
+    def __init__(self, drop: Path, state: Path, config: Path | None = None) -> None:
         self.drop, self.state = drop, state
+        what = ["--config", str(config)] if config else ["--root", str(drop)]
         self.log = state.parent / "daemon.log"
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
-                [*COMMAND, "run", "--root", str(drop), "--state", str(state)],
+                [*COMMAND, "run", *what, "--state", str(state)],
                 env=os.environ | FAST,
                 stderr=log,
                 stdout=log,
@@ -76,10 +77,11 @@ class Running:
         return self.process.wait(10)
 
 
-def scan(*folders: Path, state: Path) -> dict[str, Any]:
+def scan(*folders: Path, state: Path, config: Path | None = None) -> dict[str, Any]:
     """Run `ingestd scan --json` as a process and give its summary."""
+    more = ["--config", str(config)] if config else []
     done = subprocess.run(
-        [*COMMAND, "scan", *map(str, folders), "--state", str(state), "--json"],
+        [*COMMAND, "scan", *map(str, folders), "--state", str(state), "--json", *more],
         capture_output=True,
         text=True,
         check=False,

@@ -103,7 +103,10 @@ def test_show_gives_every_element_of_a_file(command: Command, state: Path) -> No
     file = state.parent / "drop" / "ct-abdomen" / "IM0017.dcm"
     lines = command("show", str(file)).stdout.splitlines()
     found = json.loads(command("show", str(file), "--json").stdout)
-    assert len(lines) == len(found["elements"]) > 100
+    places = [f"# {one['state']}: {one['root']}/{one['path']}" for one in found["locations"]]
+    assert any(place.endswith(f": {file}") for place in places)
+    assert lines[-len(places) :] == places
+    assert len(lines) - len(places) == len(found["elements"]) > 100
     assert any(line.startswith("00100020 PatientID") for line in lines)
 
 
@@ -153,6 +156,8 @@ def test_scan_json_is_one_object_and_nothing_else(tmp_path: Path, state: Path) -
         "volumes",
         "thumbnails",
         "problems",
+        "archived",
+        "quarantined",
         "seconds",
     }
     assert summary["refused"] == {"not_dicom": 1, "truncated": 1}

@@ -47,6 +47,31 @@ def test_roots_of_the_command_line_are_added(tmp_path: Path) -> None:
             "/a/b lies in /a; each file would be seen twice",
             id="a root in a root",
         ),
+        pytest.param(
+            '[[root]]\npath = "/a"\ntake = "remove"\n',
+            "'index', 'move' or 'copy'",
+            id="a way to take files that there is not",
+        ),
+        pytest.param(
+            '[[root]]\npath = "/a"\n[archive]\npath = "/a/archive"\n',
+            "must not lie in each other",
+            id="an archive in a root",
+        ),
+        pytest.param(
+            '[[root]]\npath = "/a/b"\nquarantine = "/a"\n',
+            "must not lie in each other",
+            id="a root in a quarantine",
+        ),
+        pytest.param(
+            '[[root]]\npath = "/a"\nquarantine = "/b/c"\n[archive]\npath = "/b"\n',
+            "must not lie in each other",
+            id="a quarantine in an archive",
+        ),
+        pytest.param(
+            '[[root]]\npath = "/a"\nquarantine = "q"\n',
+            "must be an absolute path",
+            id="a relative quarantine",
+        ),
         pytest.param("root = 3 3\n", "is not TOML", id="no TOML"),
         pytest.param("[settle]\nquiet_s = 'x'\n", "[settle] quiet_s", id="a word for a number"),
     ],

@@ -5,6 +5,9 @@ from importlib import resources
 
 FOLDER = resources.files("ingestd.sql")
 
+KEEP_ARCHIVED = (FOLDER / "keep_archived.sql").read_text()
+KEEP_REFUSED = (FOLDER / "keep_refused.sql").read_text()
+TAKEN_AWAY = (FOLDER / "taken_away.sql").read_text()
 UNKNOWN = (FOLDER / "unknown.sql").read_text()
 VIEWS = (FOLDER / "views.sql").read_text()
 WRITE_BATCH = (FOLDER / "write_batch.sql").read_text()

@@ -26,7 +26,8 @@ WITH parsed AS (
         first_value(f.digest) OVER same_uid AS first_digest
     FROM incoming_file AS f
     LEFT JOIN known USING (SOPInstanceUID)
-    LEFT JOIN (SELECT root, path FROM file WHERE state = 'gone') AS gone
+    -- What went to an archive has a detail, and is the file of no instance: there may be millions.
+    LEFT JOIN (SELECT root, path FROM file WHERE state = 'gone' AND detail IS NULL) AS gone
         ON gone.root = known.root AND gone.path = known.path
     WHERE f.reason IS NULL
     WINDOW same_uid AS (PARTITION BY f.SOPInstanceUID ORDER BY f.seq)
