@@ -5,6 +5,7 @@ from importlib import resources
 
 FOLDER = resources.files("ingestd.sql")
 
+DISAGREEMENT = (FOLDER / "disagreement.sql").read_text()
 KEEP_ARCHIVED = (FOLDER / "keep_archived.sql").read_text()
 KEEP_REFUSED = (FOLDER / "keep_refused.sql").read_text()
 TAKEN_AWAY = (FOLDER / "taken_away.sql").read_text()
