@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 from pydicom import uid
 
 from ingestd.dicom.colour import to_rgb
@@ -37,8 +37,8 @@ def decode(content: bytes, at: Layout, known: Codestream, times: int) -> NDArray
     halvings = _halvings(content, at, known, times)
     if not halvings:
         return None
-    with Image.open(io.BytesIO(content), formats=["JPEG2000"]) as image:
-        image.reduce = halvings  # type: ignore[method-assign, assignment]
+    with Jpeg2KImageFile(io.BytesIO(content)) as image:
+        image.reduce = halvings
         image.load()
         values = np.asarray(image)
     return to_rgb(_unshifted(values, known), at)

@@ -4,7 +4,7 @@ Headers of one series say the same of it, byte for byte. So it is worked out onc
 elements, with pydicom, and kept.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -39,6 +39,8 @@ _KEYWORDS = (
 )
 #: The elements that a picture depends on, and no others.
 WANTED = frozenset(tag for word in _KEYWORDS if (tag := tag_for_keyword(word)) is not None)
+#: Of these, what often differs from slice to slice: `grey.modality` and `grey.vois` alone ask.
+VARYING = frozenset({0x00281050, 0x00281051, 0x00281052, 0x00281053})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,15 +102,32 @@ def about_header(header: Header) -> About:
     return _remembered(key) if small else _worked_out(key)
 
 
+@lru_cache(maxsize=REMEMBERED)
+def _remembered(key: _Key) -> About:
+    """Work out what varies from slice to slice, and take the rest from memory."""
+    same = _steady(key._replace(top=tuple([one for one in key.top if one[0].tag not in VARYING])))
+    if same.known is None:
+        return _worked_out(key)
+    dataset = _assembled(key)
+    modality, vois = grey.modality(dataset, 0), tuple(grey.vois(dataset, 0))
+    return About(
+        at=same.at, dataset=dataset, known=replace(same.known, modality=modality, vois=vois)
+    )
+
+
 def _worked_out(key: _Key) -> About:
-    meta, top = ([raw(*one, key.dialect) for one in elements] for elements in (key.meta, key.top))
-    dataset = revive.assembled(key.dialect, meta, top, key.pixels)
+    dataset = _assembled(key)
     at = layout(dataset)
     known = showing(dataset, at, 0) if at.frames == 1 else None
     return About(at=at, dataset=dataset, known=known)
 
 
-_remembered = lru_cache(maxsize=REMEMBERED)(_worked_out)
+_steady = lru_cache(maxsize=REMEMBERED)(_worked_out)
+
+
+def _assembled(key: _Key) -> Dataset:
+    meta, top = ([raw(*one, key.dialect) for one in elements] for elements in (key.meta, key.top))
+    return revive.assembled(key.dialect, meta, top, key.pixels)
 
 
 def showing(dataset: Dataset, at: Layout, frame: int) -> Showing:
