@@ -24,6 +24,7 @@ class Took:
 
     wall_s: float
     cpu_s: float  #: user and system
+    peak_mib: float  #: of its largest process
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,18 +51,19 @@ def run(contestant: Contestant, room: Path) -> Took:
         _, status, used = os.wait4(process.pid, 0)
     wall_s = time.perf_counter() - started_s
     process.returncode = os.waitstatus_to_exitcode(status)
-    cpu_s = used.ru_utime + used.ru_stime
+    cpu_s, peak_kib = used.ru_utime + used.ru_stime, used.ru_maxrss
     while True:  # The orphans are ours now: servers and their workers.
         try:
             _, _, used = os.wait4(-1, 0)
         except ChildProcessError:
             break
         cpu_s += used.ru_utime + used.ru_stime
+        peak_kib = max(peak_kib, used.ru_maxrss)
     if process.returncode:
         raise SystemExit(f"{contestant.name}: {errors.read_text()[-2000:]}")
     shutil.rmtree(place)
     errors.unlink()
-    return Took(wall_s=wall_s, cpu_s=cpu_s)
+    return Took(wall_s=wall_s, cpu_s=cpu_s, peak_mib=peak_kib / 1024)
 
 
 def _environment() -> dict[str, str]:

@@ -1,8 +1,17 @@
 """Wiring. `python -m ingestd` and the `ingestd` command."""
 
+import os
+import sys
+
 
 def main() -> None:
     """Run the command line."""
+    if sys.argv[1:2] == ["volume"]:
+        # For matrices of 4 x 4 nobody needs threads; they take longer to start than to use.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        from ingestd import ondemand  # noqa: PLC0415 -- without the other commands' imports
+
+        ondemand.main(sys.argv[2:])
     from ingestd.cli import app  # noqa: PLC0415 -- workers import this module, not the commands
 
     app()

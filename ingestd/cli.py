@@ -227,6 +227,15 @@ def show(
     typer.echo(json.dumps(found, default=str) if as_json else shown_text(found))
 
 
+# Its options are in `ondemand`, where `__main__` goes without typer.
+@app.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+def volume(given: Annotated[list[str], typer.Argument(metavar="SERIESUID")]) -> None:
+    """Write the volume of a series to a file, with a JSON beside it."""
+    from ingestd.ondemand import main  # noqa: PLC0415
+
+    main(given)
+
+
 @app.command()
 def thumbnail(
     uid: Annotated[str, typer.Argument(help="SOPInstanceUID.", metavar="UID")],

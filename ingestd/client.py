@@ -6,29 +6,30 @@ with ingestd.open("/var/lib/ingestd") as catalog:
     volume = catalog.volume("1.2.3")
 """
 
-import http.client
-import json
-import socket
-import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from __future__ import annotations
 
-import duckdb
-import pyarrow as pa
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from ingestd.errors import SqlError, StateError
-from ingestd.files import CATALOG_NAME, SOCKET_NAME, default_state, short_path
+from ingestd.files import CATALOG_NAME, SOCKET_NAME, default_state
 from ingestd.owner import reading
-from ingestd.sqlgate import LOCKED_DOWN, NotAllowed, check
 
 if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
     from ingestd.volume import Volume
 
+T = TypeVar("T")
+
 STARTING_S = 15.0  #: how long to wait for a daemon that owns the catalog but does not answer yet
-ANSWER_S = 600.0  #: how long a query may take; the daemon has its own limit
 
 
-def open(state: str | Path | None = None) -> "Client":  # noqa: A001 -- ingestd.open() is the name
+def open(state: str | Path | None = None) -> Client:  # noqa: A001 -- ingestd.open() is the name
     """Open the catalog of a state folder, for reading."""
     return Client(Path(state) if state is not None else default_state())
 
@@ -55,15 +56,36 @@ class Client:
 
         raises  SqlError with DuckDB's words; StateError when nobody answers
         """
+        return self._answer(query, read_stream, lambda found: found.to_arrow_table())
+
+    def rows(self, query: str) -> list[dict[str, Any]]:
+        """Answer a question of our own with few rows; without a daemon it is quick.
+
+        raises  as `sql`
+        """
+        return self._answer(
+            query,
+            lambda answer: read_stream(answer).to_pylist(),
+            lambda found: [dict(zip(found.columns, one, strict=True)) for one in found.fetchall()],
+            gated=False,
+        )
+
+    def _answer(
+        self,
+        query: str,
+        from_daemon: Callable[[bytes], T],
+        from_file: Callable[[duckdb.DuckDBPyRelation], T],
+        *,
+        gated: bool = True,
+    ) -> T:
         until_s = time.monotonic() + STARTING_S
         while True:
             answer = ask_daemon(self.state, "POST", "/sql", query.encode())
             if answer is not None:
-                with pa.ipc.open_stream(answer) as stream:
-                    return stream.read_all()
+                return from_daemon(answer)
             with reading(self.state) as allowed:
                 if allowed:
-                    return ask_file(self.state / CATALOG_NAME, query)
+                    return ask_file(self.state / CATALOG_NAME, query, from_file, gated=gated)
             if time.monotonic() > until_s:
                 raise StateError(
                     f"{self.state}: a process owns the catalog and does not answer; it may be a"
@@ -76,37 +98,29 @@ class Client:
         answer = ask_daemon(self.state, "GET", "/status")
         return None if answer is None else json.loads(answer)
 
-    def volume(self, series: str, *, stack: int = 0) -> "Volume":
+    def volume(self, series: str, *, stack: int = 0) -> Volume:
         """Load the volume of a series: voxels (slices, rows, columns), affine, spacing.
 
         raises  SqlError when the series has no such volume, with the reason why
         """
-        rows = self.sql(
+        from ingestd.volume import load  # noqa: PLC0415 -- numpy takes its time
+
+        asked = (
             "SELECT * FROM volume WHERE"
             f" SeriesInstanceUID = {quoted(series)} AND stack = {int(stack)}"
-        ).to_pylist()
-        if not rows:
-            raise SqlError(f"no volume row for series {series}, stack {stack}")
-        if rows[0]["path"] is None:
-            raise SqlError(f"not a volume: {rows[0]['reason']}: {rows[0]['detail']}")
-        from ingestd.volume import load  # noqa: PLC0415 -- nibabel takes its time
-
-        return load(self.state, rows[0])
-
-
-class UnixConnection(http.client.HTTPConnection):
-    """HTTP over the state folder's socket."""
-
-    def __init__(self, state: Path) -> None:
-        super().__init__("localhost", timeout=ANSWER_S)
-        self._state = state
-
-    def connect(self) -> None:
-        """Connect to the socket instead of a host."""
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        with short_path(self._state) as folder:
-            self.sock.connect(f"{folder}/{SOCKET_NAME}")
+        )
+        for tries_left in (2, 1, 0):
+            rows = self.sql(asked).to_pylist()
+            if not rows:
+                raise SqlError(f"no volume row for series {series}, stack {stack}")
+            if rows[0]["path"] is None:
+                raise SqlError(f"not a volume: {rows[0]['reason']}: {rows[0]['detail']}")
+            try:
+                return load(self.state, rows[0])
+            except FileNotFoundError:  # It was built anew since we asked.
+                if not tries_left:
+                    raise
+        raise AssertionError("unreachable")
 
 
 def ask_daemon(state: Path, method: str, path: str, body: bytes | None = None) -> bytes | None:
@@ -114,37 +128,37 @@ def ask_daemon(state: Path, method: str, path: str, body: bytes | None = None) -
 
     raises  SqlError with what it answers instead
     """
-    connection = UnixConnection(state)
-    try:
-        connection.request(method, path, body)
-        response = connection.getresponse()
-        content = response.read()
-    except (FileNotFoundError, ConnectionError, http.client.RemoteDisconnected):
-        return None  # None runs, or it is just going; then the file will answer.
-    finally:
-        connection.close()
-    if response.status != http.client.OK:
-        raise SqlError(told(content))
-    return content
+    if not (state / SOCKET_NAME).exists():
+        return None
+    from ingestd import asking  # noqa: PLC0415 -- HTTP takes its time, too
+
+    return asking.ask_daemon(state, method, path, body)
 
 
-def told(content: bytes) -> str:
-    """Read the error of an answer."""
-    try:
-        return str(json.loads(content)["detail"])
-    except (ValueError, KeyError):
-        return content.decode(errors="replace")
+def read_stream(answer: bytes) -> pa.Table:
+    """Read an Arrow IPC stream."""
+    import pyarrow as pa  # noqa: PLC0415 -- not every question needs it
+
+    with pa.ipc.open_stream(answer) as stream:
+        return stream.read_all()
 
 
-def ask_file(path: Path, query: str) -> pa.Table:
+def ask_file(
+    path: Path, query: str, convert: Callable[[duckdb.DuckDBPyRelation], T], *, gated: bool
+) -> T:
     """Answer from the file, while nobody owns it.
 
     raises  SqlError; StateError when the file cannot be opened
     """
+    import duckdb  # noqa: PLC0415 -- who asks the daemon does without it
+
+    from ingestd.sqlgate import LOCKED_DOWN, NotAllowed, check  # noqa: PLC0415
+
     try:
         with duckdb.connect(str(path), read_only=True, config=LOCKED_DOWN) as db:
-            check(db, query)
-            return db.sql(query).to_arrow_table()
+            if gated:  # Takes as long as a small question.
+                check(db, query)
+            return convert(db.sql(query))
     except duckdb.IOException as error:
         raise StateError(f"{path}: DuckDB cannot open the catalog: {error}") from error
     except (duckdb.Error, NotAllowed) as error:

@@ -1,29 +1,25 @@
 """Edge: what the headers of a series say of its planes, each file read up to its pixels once.
 
-The first file goes through pydicom. A file whose elements have the same bytes, but for those of
-`VARYING`, is the same plane elsewhere, and only those few are read.
+A file whose elements have the same bytes as those of an earlier one, but for those of `VARYING`,
+is the same plane elsewhere, and only those few are read. What is not plain goes through pydicom.
 """
 
 import os
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
-
-from pydicom.datadict import tag_for_keyword
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ingestd import slicefile
-from ingestd.dicom import frames, planes, scan, sidecar
+from ingestd.dicom import plain, planes, scan, sidecar
 from ingestd.dicom.layout import BAD_VALUE
 from ingestd.dicom.plane import Plane, Value
+from ingestd.errors import IngestError
 from ingestd.model import SeriesFile
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 FIRST_BYTES = 1 << 15  #: of a file, when nothing is known of the size of its header
 MOST_BYTES = 1 << 24  #: a header beyond this is left to pydicom
-
-
-def _tags(*keywords: str) -> dict[str, int]:
-    found = {keyword: tag_for_keyword(keyword) for keyword in keywords}
-    return {keyword: tag for keyword, tag in found.items() if tag is not None}
-
 
 #: Elements that differ between slices of one stack, with what `planes.value` makes of them.
 VARYING_KEYS = {
@@ -33,50 +29,28 @@ VARYING_KEYS = {
         float,
     ),
 }
-VARYING = _tags(
-    "SOPInstanceUID",
-    "InstanceNumber",
-    "ImagePositionPatient",
-    "RescaleSlope",
-    "RescaleIntercept",
-    *VARYING_KEYS,
-)
-
-#: Everything else that `planes`, `frames`, `mosaic`, `layout`, `slicefile` and `sidecar` look at.
-STEADY = frozenset(
-    _tags(
-        *planes.CLASSES,
-        *planes.KEYS,
-        *sidecar.SAME,
-        *sidecar.MILLISECONDS,
-        *(group for group, _, _ in (*frames.GROUPS, *frames.KEY_GROUPS)),
-        "SOPClassUID",
-        "ImageOrientationPatient",
-        "NumberOfFrames",
-        "SharedFunctionalGroupsSequence",
-        "PerFrameFunctionalGroupsSequence",
-        "DetectorInformationSequence",
-        "GridFrameOffsetVector",
-        "DoseGridScaling",
-        "BitsAllocated",
-        "BitsStored",
-        "HighBit",
-        "PixelRepresentation",
-        "PhotometricInterpretation",
-        "PlanarConfiguration",
-    ).values()
-) - frozenset(VARYING.values())
-WANTED = STEADY | frozenset(VARYING.values())
+VARYING = {
+    keyword: plain.ELEMENTS[keyword][0]
+    for keyword in (
+        "SOPInstanceUID",
+        "InstanceNumber",
+        "ImagePositionPatient",
+        "RescaleSlope",
+        "RescaleIntercept",
+        *VARYING_KEYS,
+    )
+}
+STEADY = plain.WANTED.keys() - frozenset(VARYING.values())
 
 
-DOSE_GRID_SCALING = 0x3004000E
+DOSE_GRID_SCALING = plain.ELEMENTS["DoseGridScaling"][0]
 
 
 class Header(NamedTuple):
     """One file, without its pixels."""
 
     planes: list[Plane]
-    source: slicefile.Source
+    source: slicefile.Source | IngestError  #: or why there is no reading the pixels
     about: dict[str, Any]
 
 
@@ -99,7 +73,7 @@ class Headers:
     def read(self, index: int, file: SeriesFile) -> Header:
         """Read one header.
 
-        raises  IngestError as `slicefile.header` and `planes.planes`
+        raises  IngestError as `slicefile.header` and `planes.planes`: there is no plane in it
         """
         found = self._scanned(file)
         key = None if found is None else _key(found)
@@ -108,10 +82,14 @@ class Headers:
                 return _elsewhere(self._known[key], found, index, file)
             except BAD_VALUE:  # A value that pydicom may know how to read, or how to refuse.
                 key = None
-        dataset, offset, length = slicefile.header(file)
+        dataset, offset, length = _described(file, found)
         own = planes.planes(dataset)
-        source = slicefile.source(index, file, dataset, offset, length)
-        header = Header(own, source, sidecar.about(dataset))
+        about = sidecar.about(dataset)
+        try:
+            source = slicefile.source(index, file, dataset, offset, length)
+        except IngestError as error:  # The planes are where they are all the same.
+            return Header(own, error, about)
+        header = Header(own, source, about)
         if key is not None and len(own) == 1 and source.layout.frames == 1 and not source.tiles:
             self._known[key] = _Known(plane=own[0], source=source, about=header.about)
         return header
@@ -125,7 +103,7 @@ class Headers:
                 except OSError as error:
                     raise slicefile.io_error(error) from error
                 try:
-                    return scan.scan(content, WANTED)
+                    return scan.scan(content, plain.WANTED)
                 except scan.Unusual:
                     return None
                 except scan.TooShort:
@@ -133,6 +111,19 @@ class Headers:
                         return None
                     self._bytes *= 4
         return None
+
+
+def _described(file: SeriesFile, found: scan.Scan | None) -> tuple["Dataset", int | None, int]:
+    """Give what `slicefile.header` gives, without pydicom where that does."""
+    if found is not None:
+        keyword, offset, length = slicefile.pixels_of(found)
+        try:
+            header = plain.plain(found.values, found.syntax, keyword)
+        except plain.NotPlain:
+            pass
+        else:  # It answers all that is asked of a Dataset here.
+            return cast("Dataset", header), offset, length
+    return slicefile.header(file)
 
 
 def _key(found: scan.Scan) -> tuple[object, ...]:

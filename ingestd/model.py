@@ -91,6 +91,14 @@ class Arrival:
         )
 
 
+class Harm(NamedTuple):
+    """What a file did to a worker that stacked it."""
+
+    reason: Reason
+    detail: str
+    in_pixels: bool  #: its header did none
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesFile:
     """One file of a series, for whoever stacks it."""
@@ -101,6 +109,7 @@ class SeriesFile:
     size_bytes: int
     mtime_ns: int
     copies: tuple["SeriesFile", ...] = ()  #: where the same bytes are, should these be away
+    harm: Harm | None = None  #: leave it alone
 
     @classmethod
     def of(cls, uid: str, places: Sequence[Sequence[str]], looks: Sequence[Sequence[int]]) -> Self:

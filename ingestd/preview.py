@@ -1,10 +1,10 @@
 """Edge: three slices through the middle of a volume in one JPEG, in true proportions."""
 
 from io import BytesIO
+from itertools import permutations
 from typing import Any
 
 import numpy as np
-from nibabel.orientations import apply_orientation, io_orientation
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -24,13 +24,8 @@ def render(
     inverted       low values are white (MONOCHROME1)
     return         a JPEG; patient left is right in it, the head is up, the nose left or up
     """
-    turn = np.asarray(io_orientation(affine_lps_mm))  # type: ignore[no-untyped-call]
     colour = volume.ndim == 4
-    # The axes of the result: x to the patient's left, y to the back, z to the head.
-    upright = np.asarray(apply_orientation(volume, turn))  # type: ignore[no-untyped-call]
-    size = np.linalg.norm(affine_lps_mm[:3, :3], axis=0)
-    edges = np.empty(3)
-    edges[turn[:, 0].astype(int)] = size
+    upright, edges = _upright(volume, affine_lps_mm)
     x, y, z = (length // 2 for length in upright.shape[:3])
     views = (
         (np.swapaxes(upright[:, :, z], 0, 1), edges[1], edges[0]),
@@ -42,6 +37,21 @@ def render(
     if not colour:
         panels = _shaded(panels, inverted=inverted)
     return _side_by_side(panels, colour=colour)
+
+
+def _upright(
+    volume: NDArray[Any], affine_lps_mm: NDArray[np.float64]
+) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Turn a volume by right angles, so that it is as nearly upright as they allow.
+
+    return  a view whose axes go to the patient's left, back and head; the edges of its voxels
+    """
+    edges = np.linalg.norm(affine_lps_mm[:3, :3], axis=0)
+    cosines = affine_lps_mm[:3, :3] / edges
+    order = max(permutations(range(3)), key=lambda axes: abs(cosines[range(3), axes]).sum())
+    upright = volume.transpose(*order, *range(3, volume.ndim))
+    ways = [-1 if cosines[patient, axis] < 0 else 1 for patient, axis in enumerate(order)]
+    return upright[:: ways[0], :: ways[1], :: ways[2]], edges[list(order)]
 
 
 def _panel(view: NDArray[Any], down: float, across: float) -> NDArray[Any]:
@@ -60,6 +70,8 @@ def _shaded(panels: list[NDArray[Any]], *, inverted: bool) -> list[NDArray[np.ui
     """Turn values into grey, the same in all panels."""
     every = np.concatenate([panel.ravel() for panel in panels])
     every = every[np.isfinite(every)]
+    inside = every[every > every.min()] if every.size else every  # Not air, not padding.
+    every = inside if inside.size else every
     low, high = np.percentile(every, SHADE) if every.size else (0.0, 1.0)
     width = max(float(high - low), 1e-6)
     grey = [window_linear_exact(np.nan_to_num(p), float(low) + width / 2, width) for p in panels]

@@ -15,8 +15,10 @@ import structlog
 from ingestd import agreement, completeness, config, tables, tasks
 from ingestd.catalog import Catalog, utc_now
 from ingestd.covers import Covers
-from ingestd.errors import IngestError, Reason, Verdict
+from ingestd.errors import IngestError, Reason
 from ingestd.model import SeriesFile, SeriesJob, SeriesState
+from ingestd.trouble import Trouble
+from ingestd.volumefiles import heal, remove
 from ingestd.workers import Pool, PoolClosed, WorkerLost
 
 log = structlog.get_logger()
@@ -51,8 +53,6 @@ DUE_RETRIES = """
 """
 
 
-CRASHES = 3  #: a series that cost so many workers is given up
-
 #: What an earlier run left without a judgement, or without a file that may be back now.
 LEFT_OPEN = """
     SELECT SeriesInstanceUID FROM series_state WHERE state IN ('receiving', 'quiet')
@@ -62,12 +62,7 @@ LEFT_OPEN = """
 """
 
 
-@dataclass(slots=True)
-class _Trouble:
-    """How often a series could not be read, and when it is tried again."""
-
-    tries: int = 0
-    next_s: float = 0.0
+PUBLISHED = "SELECT path, SeriesInstanceUID FROM volume WHERE path IS NOT NULL"
 
 
 @dataclass(slots=True)
@@ -90,14 +85,19 @@ class Series:
         self._lock = threading.Condition()
         self._arrived: dict[str, float] = {}  # series -> our monotonic clock at its last arrival
         self._under_way: set[str] = set()
-        self._trouble: dict[str, _Trouble] = {}
+        self._trouble: dict[str, Trouble] = {}
 
     def remember(self) -> None:
-        """Take up what an earlier run left without a judgement."""
+        """Take up what an earlier run left without a judgement, or without a file."""
         now_s = time.monotonic()
         rows = self._catalog.rows(LEFT_OPEN)
+        published = dict(self._catalog.rows(PUBLISHED))
+        deleted, lost = heal(self._state, published)
+        if deleted or lost:
+            log.warning("volumes_healed", orphans=deleted, lost=len(lost))
         with self._lock:
             self._arrived.update((uid, now_s) for (uid,) in rows)
+            self._arrived.update((published[path], now_s) for path in lost)
 
     def touched(self, series: Iterable[str]) -> None:
         """These got an instance just now."""
@@ -179,6 +179,8 @@ class Series:
             nothing = tables.VOLUME.empty_table(), tables.VOLUME_SLICE.empty_table()
             self.covers.make(job, nothing[1], partial(self._write, job, *nothing))
             return
+        with self._lock:
+            job = self._trouble[uid].without_harm(job) if uid in self._trouble else job
         future = self._pool.submit(
             tasks.stack, job, state=self._state, options=self._settings.volume
         )
@@ -213,20 +215,16 @@ class Series:
 
     def _later(self, job: SeriesJob, error: WorkerLost | IngestError) -> bool:
         """Put a series back that could not be read just now; False when that was often enough."""
-        uid, retry, verdict = job.SeriesInstanceUID, self._settings.retry, error.reason.verdict
+        uid = job.SeriesInstanceUID
         with self._lock:
-            trouble = self._trouble.setdefault(uid, _Trouble())
-            trouble.tries += 1
-            wait_s = min(retry.limit_s, retry.first_s * 2 ** (trouble.tries - 1))
-            if verdict is Verdict.HALT:
-                wait_s = retry.first_s
-            if error.reason is Reason.WORKER_CRASHED:  # Somebody else may have killed it.
-                again, wait_s = trouble.tries < CRASHES, 0.0
-            else:
-                again = verdict is Verdict.HALT or (
-                    verdict is Verdict.RETRY and trouble.tries < retry.attempts
-                )
-            trouble.next_s = time.monotonic() + wait_s
+            again = self._trouble.setdefault(uid, Trouble()).again(
+                job,
+                error.reason,
+                error.detail,
+                at=error.at if isinstance(error, WorkerLost) else None,
+                retry=self._settings.retry,
+                now_s=time.monotonic(),
+            )
         log.warning("series_not_stacked", series=uid, reason=str(error.reason), again=again)
         if again:
             self._put_back(uid)
@@ -251,13 +249,10 @@ class Series:
                 "INSERT INTO volume BY NAME SELECT *, ? AS built_utc FROM new_volume", [utc_now()]
             )
             db.execute("INSERT INTO volume_slice BY NAME SELECT * FROM new_slice")
-        from ingestd.volume import companions  # noqa: PLC0415 -- heavy
-
         kept = set(volumes["path"].to_pylist())
         for (path,) in old:
             if path not in kept:
-                for name in (path, *companions(path)):
-                    (self._state / name).unlink(missing_ok=True)
+                remove(self._state, path)
         self._judge(job)
         with self._lock:
             self.done.series.add(uid)

@@ -1,23 +1,34 @@
 """Edge: one file of a series, if it is still the one the catalog knows: header, place of pixels."""
 
+from __future__ import annotations
+
 import errno
 import os
 import struct
 from dataclasses import dataclass
 from io import BufferedReader
-
-import pydicom
-from pydicom import Dataset, uid
-from pydicom.errors import InvalidDicomError
+from typing import TYPE_CHECKING
 
 from ingestd import files
 from ingestd.dicom import frames, mosaic
-from ingestd.dicom.layout import BAD_VALUE, PIXEL_KEYWORDS, Layout, layout
+from ingestd.dicom.layout import (
+    BAD_VALUE,
+    BIG_ENDIAN,
+    LITTLE_ENDIAN,
+    PIXEL_KEYWORDS,
+    Layout,
+    layout,
+)
+from ingestd.dicom.scan import IMPLICIT, Scan
 from ingestd.errors import IngestError, Reason
 from ingestd.model import SeriesFile
 
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
 #: Syntaxes whose pixel bytes lie in the file as they lie in memory.
-STRAIGHT = {uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian}
+STRAIGHT = {IMPLICIT.decode(), LITTLE_ENDIAN, BIG_ENDIAN}
+DEFLATED = "1.2.840.10008.1.2.1.99"
 LONG_VRS = {b"OB", b"OW", b"OF", b"OD", b"UN", b"OV"}
 PIXEL_TAGS = {
     0x7FE00010: "PixelData",
@@ -72,6 +83,8 @@ def whole(file: SeriesFile) -> Dataset:
 
     raises  IngestError as `open_unchanged`, or `decoder_failed` when pydicom cannot read it
     """
+    import pydicom  # noqa: PLC0415 -- plain images do without it
+
     with open_unchanged(file) as handle:
         try:
             return pydicom.dcmread(handle, force=True)
@@ -111,6 +124,9 @@ def header(file: SeriesFile) -> tuple[Dataset, int | None, int]:
             and their length when they lie in the file as in memory, else None and 0
     raises  IngestError as `open_unchanged`, or `not_dicom` when there is no reading it
     """
+    import pydicom  # noqa: PLC0415 -- plain images do without it
+    from pydicom.errors import InvalidDicomError  # noqa: PLC0415
+
     with open_unchanged(file) as handle:
         try:
             dataset = pydicom.dcmread(handle, stop_before_pixels=True, force=True)
@@ -130,6 +146,15 @@ def header(file: SeriesFile) -> tuple[Dataset, int | None, int]:
     return dataset, offset, length
 
 
+def pixels_of(found: Scan) -> tuple[str, int | None, int]:
+    """Say where the pixels are: keyword, and offset and length as `header` gives them."""
+    tag, vr, offset, length = found.pixels
+    straight = length != UNDEFINED and found.syntax.decode("ascii", "replace") in STRAIGHT
+    if vr and vr not in LONG_VRS:
+        straight = False
+    return PIXEL_TAGS[tag], *((offset, length) if straight else (None, 0))
+
+
 def _pixel_element(handle: BufferedReader, dataset: Dataset) -> tuple[int | None, int]:
     """Parse the header of the pixel element, and put an empty one into the data set."""
     implicit, little = dataset.original_encoding
@@ -137,7 +162,7 @@ def _pixel_element(handle: BufferedReader, dataset: Dataset) -> tuple[int | None
     begin = handle.tell()
     start = handle.read(12)
     syntax = str(getattr(dataset, "file_meta", {}).get("TransferSyntaxUID") or "")
-    if syntax == uid.DeflatedExplicitVRLittleEndian:
+    if syntax == DEFLATED:
         return None, _deflated(handle, dataset)
     if len(start) < 8:
         return None, 0
@@ -158,6 +183,8 @@ def _pixel_element(handle: BufferedReader, dataset: Dataset) -> tuple[int | None
 
 
 def _deflated(handle: BufferedReader, dataset: Dataset) -> int:
+    import pydicom  # noqa: PLC0415 -- plain images do without it
+
     handle.seek(0)
     whole = pydicom.dcmread(handle, force=True)
     for keyword in PIXEL_KEYWORDS:
@@ -200,7 +227,7 @@ def source(
 def _rescale(dataset: Dataset, count: int) -> list[Rescale]:
     """Read slope and intercept: of each frame when frames have their own, else one for all."""
     groups = dataset.get("PerFrameFunctionalGroupsSequence")
-    shared = dataset.get("SharedFunctionalGroupsSequence") or [Dataset()]
+    shared = dataset.get("SharedFunctionalGroupsSequence") or [{}]
     if groups and len(groups) == count:
         items = [frames.item("PixelValueTransformationSequence", own, shared[0]) for own in groups]
         found = [_slope(one if one is not None else dataset) for one in items]

@@ -1,27 +1,40 @@
-"""Edge: a series becomes volumes on disk and rows that say what they are, or why there is none."""
+"""Edge: a series becomes volumes on disk and rows that say what they are, or why there is none.
+
+A volume's file carries a digest of its content in its name. So it is there before its row is
+written, never replaces the file of the row before, and a crash in between leaves an orphan only.
+"""
+
+from __future__ import annotations
 
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
-import pyarrow as pa
+from blake3 import blake3
 from numpy.typing import NDArray
 
-from ingestd import config, nifti, preview, tables, voxels
+from ingestd import nifti, voxels
 from ingestd.dicom import sidecar
-from ingestd.dicom.geometry import TILT_DEGREES, NotAStack, Plane, Stack
+from ingestd.dicom.geometry import NotAStack, Plane, Stack
+from ingestd.dicom.plane import named
 from ingestd.dicom.splitting import Outcome, stacks
 from ingestd.errors import IngestError, Reason, Verdict
 from ingestd.headers import Headers
 from ingestd.model import SeriesJob
 from ingestd.slicefile import Source
+from ingestd.volumefiles import FOLDER
+from ingestd.volumerows import description, row, slice_rows
 
-FOLDER = "volumes"
-BESIDE = (".json", ".jpg")  #: published beside each volume
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from ingestd import config
+
+DIGEST_CHARS = 16
 
 
 class Volume(NamedTuple):
@@ -38,13 +51,41 @@ class Volume(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Series:
+class Series:
     """What the headers of a series gave."""
 
     planes: list[Plane]
     sources: dict[str, Source]  #: by SOPInstanceUID
+    broken: dict[str, IngestError]  #: the same, files whose pixels are not to be read
     about: dict[str, dict[str, Any]]  #: the same, what sidecar and units need
     faults: list[NotAStack]  #: files that hold no plane, one for each reason
+
+    def outcomes(self, *, allow_missing: bool) -> list[Outcome]:
+        """Split and judge; the stacks are numbered in this order."""
+        found = stacks(self.planes, allow_missing=allow_missing) if self.planes else []
+        return found + self.faults
+
+
+class Limits(Protocol):
+    """What a stack has to fit into."""
+
+    @property
+    def max_voxels(self) -> int:
+        """The most voxels."""
+        ...
+
+    @property
+    def format(self) -> str:
+        """The format of the file."""
+        ...
+
+
+class Filled(NamedTuple):
+    """A stack with its voxels."""
+
+    content: nifti.Voxels
+    document: bytes  #: the sidecar
+    units: str | None
 
 
 def build(
@@ -53,37 +94,38 @@ def build(
     """Stack one series.
 
     state   the state folder; volumes are published in `volumes/<Study>/` below it
-    beat    is told the index of a file before it is read
+    beat    is told what is in hand: the index of a file whose header is read, that and the number
+            of files when its pixels are, and twice that number when it is no file
     return  rows for tables.VOLUME, at least one, and for tables.VOLUME_SLICE
     raises  IngestError when a file cannot be read just now, or the state folder is full
     """
-    series = _headers(job, beat)
-    found: list[Outcome] = []
-    if series.planes:
-        found += stacks(series.planes, allow_missing=options.allow_missing)
-    found += series.faults
+    import pyarrow as pa  # noqa: PLC0415 -- `ingestd volume` does without tables
+
+    from ingestd import tables  # noqa: PLC0415
+
+    count = len(job.files)
+    series = headers(job, beat)
+    beat(2 * count)
     rows: list[dict[str, Any]] = []
     slices: list[dict[str, Any]] = []
-    for number, outcome in enumerate(found):
-        row = _row(job, number, outcome)
+    for number, outcome in enumerate(series.outcomes(allow_missing=options.allow_missing)):
+        rows.append(row(job, number, outcome))
+        slices += slice_rows(job, number, outcome)
         if isinstance(outcome, Stack):
+            try:
+                filled = fill(outcome, series, options, beat=lambda at: beat(count + at))
+            except IngestError as error:
+                if error.reason.verdict in {Verdict.RETRY, Verdict.HALT}:
+                    raise
+                rows[-1] |= {"reason": error.reason, "detail": error.detail}
+                continue
+            beat(2 * count)
             path = f"{FOLDER}/{job.StudyInstanceUID}/{job.SeriesInstanceUID}_{number}"
-            row |= _published(outcome, series, state, path, options=options, beat=beat)
-        rows.append(row)
-        slices += _slice_rows(job, number, outcome)
+            rows[-1] |= _published(outcome, series, filled, state, path, form=options.format)
     return (
         pa.Table.from_pylist(rows, schema=tables.VOLUME),
         pa.Table.from_pylist(slices, schema=tables.VOLUME_SLICE),
     )
-
-
-def companions(path: str) -> list[str]:
-    """Name the files that were published with a volume, and that leave with it.
-
-    path    that of the volume, relative to the state folder, as the table `volume` has it
-    """
-    stem = path.removesuffix(".gz").rpartition(".")[0]
-    return [stem + suffix for suffix in BESIDE]
 
 
 def load(state: Path, row: Mapping[str, Any]) -> Volume:
@@ -99,14 +141,21 @@ def load(state: Path, row: Mapping[str, Any]) -> Volume:
     return Volume(nifti.read(state / row["path"]), affine, (slices, rows, columns))
 
 
-def _headers(job: SeriesJob, beat: voxels.Beat) -> _Series:
-    """Read every header once; a file that holds no plane is counted by its reason."""
+def headers(job: SeriesJob, beat: voxels.Beat = lambda _: None) -> Series:
+    """Read every header once; a file that holds no plane is counted by its reason.
+
+    raises  IngestError when a file cannot be read just now
+    """
     found: list[Plane] = []
     sources: dict[str, Source] = {}
+    broken: dict[str, IngestError] = {}
     about: dict[str, dict[str, Any]] = {}
     faults: dict[Reason, list[str]] = defaultdict(list)
     reader = Headers()
     for index, file in enumerate(job.files):
+        if file.harm is not None and not file.harm.in_pixels:
+            faults[file.harm.reason].append(f"{file.SOPInstanceUID}: {file.harm.detail}")
+            continue
         beat(index)
         try:
             header = reader.read(index, file)
@@ -119,11 +168,17 @@ def _headers(job: SeriesJob, beat: voxels.Beat) -> _Series:
         for plane in header.planes[:1]:
             if plane.SOPInstanceUID != file.SOPInstanceUID:
                 raise IngestError(Reason.STILL_CHANGING, "the file holds another instance now")
-            sources[plane.SOPInstanceUID] = header.source
+            if isinstance(header.source, IngestError):
+                broken[plane.SOPInstanceUID] = header.source
+            else:
+                sources[plane.SOPInstanceUID] = header.source
+            if file.harm is not None:
+                broken[plane.SOPInstanceUID] = IngestError(file.harm.reason, file.harm.detail)
             about[plane.SOPInstanceUID] = header.about
-    return _Series(
+    return Series(
         planes=found,
         sources=sources,
+        broken=broken,
         about=about,
         faults=[_fault(reason, words, len(job.files)) for reason, words in faults.items()],
     )
@@ -133,112 +188,60 @@ def _fault(reason: Reason, words: Sequence[str], count: int) -> NotAStack:
     return NotAStack(reason=reason, detail=f"{len(words)} of {count} files: {words[0]}")
 
 
-def _published(
-    stack: Stack,
-    series: _Series,
-    state: Path,
-    path: str,
-    *,
-    options: config.Volume,
-    beat: voxels.Beat,
-) -> dict[str, Any]:
-    """Read the pixels of a stack and publish them; return the columns that this decides."""
+def fill(
+    stack: Stack, series: Series, options: Limits, *, beat: voxels.Beat, threads: int = 1
+) -> Filled:
+    """Read the pixels of a stack.
+
+    raises  IngestError `too_many_voxels`, `unsupported_syntax`, or as `voxels.stacked`
+    """
     size = int(np.prod(stack.shape))
     if size > options.max_voxels:
         words = f"{size} voxels; [volume] max_voxels is {options.max_voxels}"
-        return {"reason": Reason.TOO_MANY_VOXELS, "detail": words}
+        raise IngestError(Reason.TOO_MANY_VOXELS, words)
+    _whole(stack, series)
     known = series.about[stack.first.SOPInstanceUID]
-    try:
-        array, (slope, intercept) = voxels.stacked(stack, series.sources, beat)
-    except IngestError as error:
-        if error.reason.verdict in {Verdict.RETRY, Verdict.HALT}:
-            raise
-        return {"reason": error.reason, "detail": error.detail}
-    if not nifti.holds(array, options.format):
-        words = f"{options.format} has no colours of {array.dtype} x {array.shape[-1]}; npy has"
-        return {"reason": Reason.UNSUPPORTED_SYNTAX, "detail": words}
+    array, (slope, intercept) = voxels.stacked(stack, series.sources, beat, threads=threads)
+    if no_place := nifti.misfit(array, options.format):
+        raise IngestError(Reason.UNSUPPORTED_SYNTAX, no_place)
     content = nifti.Voxels(
         array=array,
         affine_lps_mm=stack.affine_lps_mm,
         slope=slope,
         intercept=intercept,
-        description=_description(stack),
+        description=description(stack),
         step_s=sidecar.step_s(stack, known),
     )
-    nifti.write(state / f"{path}.{options.format}", content, options.format)
     document = json.dumps(sidecar.document(stack, known), indent=1, sort_keys=True)
-    nifti.publish(state / f"{path}.json", document.encode())
+    units = "RGB" if array.ndim == 5 else sidecar.units(known)
+    return Filled(content, document.encode(), units)
+
+
+def _whole(stack: Stack, series: Series) -> None:
+    """Refuse a stack with a slice that has no pixels, or that harmed a worker before.
+
+    raises  IngestError with the reason, and the name of the slice
+    """
+    for timepoint in stack.timepoints:
+        for plane in timepoint:
+            if plane is not None and plane.SOPInstanceUID in series.broken:
+                error = series.broken[plane.SOPInstanceUID]
+                raise IngestError(error.reason, f"{named(plane)}: {error.detail}")
+
+
+def _published(
+    stack: Stack, series: Series, filled: Filled, state: Path, path: str, *, form: str
+) -> dict[str, Any]:
+    """Publish a volume and what belongs beside it; return the columns that this decides."""
+    from ingestd import preview  # noqa: PLC0415 -- `ingestd volume` draws nothing
+
+    array = filled.content.array
+    digest = blake3(nifti.header(filled.content) if nifti.misfit(array, "nii") is None else b"")
+    digest.update(filled.content.bytes).update(filled.document)
+    path = f"{path}.{digest.hexdigest(DIGEST_CHARS // 2)}"
+    nifti.write(state / f"{path}.{form}", filled.content, form)
+    nifti.publish(state / f"{path}.json", filled.document)
     inverted = series.sources[stack.first.SOPInstanceUID].layout.photometric == "MONOCHROME1"
-    middle = array[len(array) // 2]
-    picture = preview.render(middle, stack.affine_lps_mm, inverted=inverted)
+    picture = preview.render(array[len(array) // 2], stack.affine_lps_mm, inverted=inverted)
     nifti.publish(state / f"{path}.jpg", picture)
-    return {
-        "path": f"{path}.{options.format}",
-        "dtype": str(array.dtype),
-        "units": "RGB" if array.ndim == 5 else sidecar.units(known),
-    }
-
-
-def _description(stack: Stack) -> str:
-    holes = f"{len(stack.missing_mm)} slices missing" if stack.missing_mm else ""
-    return "; ".join(word for word in ("ingestd", holes, stack.split_by) if word)
-
-
-def _row(job: SeriesJob, number: int, outcome: Outcome) -> dict[str, Any]:
-    """Fill the columns that positions decide."""
-    row: dict[str, Any] = {
-        "SeriesInstanceUID": job.SeriesInstanceUID,
-        "stack": number,
-        "revision": job.revision,
-        "detail": outcome.detail,
-        "slice_spacing_mm": outcome.slice_spacing_mm,
-        "spacing_deviation_mm": outcome.spacing_deviation_mm,
-        "missing_slices": outcome.missing_mm,
-        "orientation": outcome.orientation,
-        "split_by": outcome.split_by,
-    }
-    if isinstance(outcome, NotAStack):
-        return row | {"reason": outcome.reason}
-    return row | {
-        "detail": "; ".join(_remarks(outcome)) or None,
-        "shape": outcome.shape,
-        "spacing_mm": outcome.spacing_mm,
-        "affine_lps_mm": outcome.affine_lps_mm.ravel().tolist(),
-        "tilt_degrees": outcome.tilt_degrees,
-    }
-
-
-def _remarks(stack: Stack) -> list[str]:
-    """Say in words what a reader of the volume must know."""
-    words = [stack.detail] if stack.detail else []
-    holes = sum(plane is None for timepoint in stack.timepoints for plane in timepoint)
-    if holes:
-        words.append(f"{holes} slices are missing and filled with the lowest value there is")
-    if stack.tilt_degrees > TILT_DEGREES:
-        words.append(f"tilted by {stack.tilt_degrees:.3g} degrees; the affine carries the shear")
-    return words
-
-
-def _slice_rows(job: SeriesJob, number: int, outcome: Outcome) -> list[dict[str, Any]]:
-    if isinstance(outcome, Stack):
-        placed = [
-            (t, s, plane, where)
-            for t, timepoint in enumerate(outcome.timepoints)
-            for s, (plane, where) in enumerate(zip(timepoint, outcome.positions_mm, strict=True))
-            if plane is not None
-        ]
-    else:
-        pairs = zip(outcome.planes, outcome.positions_mm, strict=False)
-        placed = [(0, s, plane, where) for s, (plane, where) in enumerate(pairs)]
-    return [
-        {
-            "SeriesInstanceUID": job.SeriesInstanceUID,
-            "stack": number,
-            "timepoint": t,
-            "slice": s,
-            "SOPInstanceUID": plane.SOPInstanceUID,
-            "frame": plane.frame,
-            "position_mm": where,
-        }
-        for t, s, plane, where in placed
-    ]
+    return {"path": f"{path}.{form}", "dtype": str(array.dtype), "units": filled.units}

@@ -1,59 +1,102 @@
 """Edge: the pixels of a series, read once, straight to their place in one array."""
 
+from __future__ import annotations
+
+import math
 import os
+from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from io import BufferedReader
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
-from pydicom import Dataset
 
-from ingestd.dicom import pixels
 from ingestd.dicom.geometry import Plane, Stack
 from ingestd.dicom.layout import Layout, stored_values
-from ingestd.errors import IngestError, Reason
+from ingestd.dicom.plane import named
+from ingestd.errors import IngestError, Reason, Verdict
 from ingestd.slicefile import Rescale, Source, io_error, open_unchanged
 
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+Place: TypeAlias = tuple[int, int, Plane]  #: timepoint, slice, and what lies there
 Beat = Callable[[int], None]
 
 
-def stacked(stack: Stack, sources: dict[str, Source], beat: Beat) -> tuple[NDArray[Any], Rescale]:
+def stacked(
+    stack: Stack, sources: dict[str, Source], beat: Beat, *, threads: int = 1
+) -> tuple[NDArray[Any], Rescale]:
     """Read the pixels of a stack into one array.
 
     stack    where each plane belongs
     sources  the files of its planes, by SOPInstanceUID
     beat     is told the index of each file before it is read
+    threads  so many files are decoded at once; with one, a beat names the file in hand
     return   (timepoints, slices, rows, columns[, samples]) of stored values with the slope and
              intercept of all of them; or float32 of rescaled values with (1, 0) when those differ
-    raises   IngestError as `open_unchanged`, or when a frame cannot be decoded
+    raises   IngestError as `open_unchanged`; with the slice's name when it cannot be decoded, or
+             there is no memory for it
     """
-    places: dict[str, list[tuple[int, int, Plane]]] = {}
+    places: dict[str, list[Place]] = {}
     for t, timepoint in enumerate(stack.timepoints):
         for s, plane in enumerate(timepoint):
             if plane is not None:
                 places.setdefault(plane.SOPInstanceUID, []).append((t, s, plane))
-    used = {name: sources[name] for name in places}
-    slopes = {
-        sources[n].rescale_of(_frame(sources[n], p)) for n, at in places.items() for *_, p in at
-    }
-    one = len(slopes) == 1
-    dtype = (
-        np.result_type(*(each.layout.dtype for each in used.values()))
-        if one
-        else np.dtype(np.float32)
+    work = sorted(
+        ((sources[name], at) for name, at in places.items()), key=lambda one: one[0].index
     )
-    first = stack.first
-    samples = {each.layout.samples for each in used.values()}
-    assert len(samples) == 1, "planes of different samples were stacked"
-    shape = (len(stack.timepoints), len(stack.positions_mm), first.rows, first.columns)
-    array = np.empty(shape if samples == {1} else (*shape, *samples), dtype)
-    for name, each in sorted(used.items(), key=lambda item: item[1].index):
-        beat(each.index)
-        _read(each, places[name], array, raw=one)
+    slopes = {source.rescale_of(_frame(source, plane)) for source, at in work for *_, plane in at}
+    one = len(slopes) == 1
+    array = _room(stack, [source for source, _ in work], raw=one)
+
+    read = partial(_read_named, beat=beat, array=array, raw=one)
+    if threads == 1 or all(source.offset is not None for source, _ in work):
+        for source, at in work:
+            read(source, at)
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            deque(pool.map(read, *zip(*work, strict=True)), maxlen=0)
     _fill_holes(stack, array)
     return array, next(iter(slopes)) if one else (1.0, 0.0)
+
+
+def _read_named(
+    source: Source, at: Sequence[Place], *, beat: Beat, array: NDArray[Any], raw: bool
+) -> None:
+    """Read one file; name its slice when that fails."""
+    beat(source.index)
+    try:
+        _read(source, at, array, raw=raw)
+    except MemoryError as error:
+        words = f"{named(at[0][2])}: no memory to decode it"
+        raise IngestError(Reason.WORKER_MEMORY, words) from error
+    except IngestError as error:
+        if error.reason.verdict is not Verdict.DEGRADE:
+            raise
+        raise IngestError(error.reason, f"{named(at[0][2])}: {error.detail}") from error
+
+
+def _room(stack: Stack, sources: Sequence[Source], *, raw: bool) -> NDArray[Any]:
+    """Make the array, empty.
+
+    raises  IngestError `worker_memory`
+    """
+    kinds = [source.layout.dtype for source in sources] if raw else [np.dtype(np.float32)]
+    samples = {source.layout.samples for source in sources}
+    assert len(samples) == 1, "planes of different samples were stacked"
+    first = stack.first
+    shape: tuple[int, ...] = (len(stack.timepoints), len(stack.positions_mm))
+    shape += (first.rows, first.columns, *(samples - {1}))
+    kind = np.result_type(*kinds)
+    try:
+        return np.empty(shape, kind)
+    except MemoryError as error:
+        words = f"no memory for its {math.prod(shape) * kind.itemsize} bytes; see [workers]"
+        raise IngestError(Reason.WORKER_MEMORY, f"{words} memory_bytes") from error
 
 
 def _frame(source: Source, plane: Plane) -> int:
@@ -61,9 +104,7 @@ def _frame(source: Source, plane: Plane) -> int:
     return 0 if source.tiles else plane.frame
 
 
-def _read(
-    source: Source, places: Sequence[tuple[int, int, Plane]], array: NDArray[Any], *, raw: bool
-) -> None:
+def _read(source: Source, places: Sequence[Place], array: NDArray[Any], *, raw: bool) -> None:
     """Read one file, once, and put its planes where they belong."""
     at = source.layout
     with open_unchanged(source.file) as handle:
@@ -83,6 +124,8 @@ def _read(
 
 
 def _whole(handle: BufferedReader) -> Dataset:
+    import pydicom  # noqa: PLC0415 -- native slices do without it
+
     try:
         return pydicom.dcmread(handle, force=True)
     except OSError as error:
@@ -93,6 +136,8 @@ def _image(
     source: Source, handle: BufferedReader, dataset: Dataset | None, frame: int
 ) -> NDArray[Any]:
     if dataset is not None:
+        from ingestd.dicom import pixels  # noqa: PLC0415 -- codecs take long to import
+
         return pixels.frame(dataset, frame)
     image = np.empty(source.layout.shape, source.layout.dtype)
     _straight(source, handle, frame, image)

@@ -5,6 +5,10 @@ import os
 import signal
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
+
+from ingestd import tasks
+from ingestd.model import SeriesJob
 
 log = logging.getLogger("ingestd.guilty")
 
@@ -30,3 +34,20 @@ def act(deeds: Sequence[str], *, beat: Callable[[int], None]) -> int:
             case "fail":
                 raise ValueError("on purpose")
     return os.getpid()
+
+
+def stack_badly(job: SeriesJob, *, beat: Callable[[int], None], **more: Any) -> Any:
+    """Stack, but die or hang where the name of a file says so: in its header, or its pixels."""
+    count = len(job.files)
+
+    def heard(at: int) -> None:
+        beat(at)
+        if at < 2 * count:
+            where = "pixels" if at >= count else "header"
+            name = job.files[at % count].path
+            if f"hang in {where}" in name:
+                time.sleep(600)
+            if f"die in {where}" in name:
+                os.kill(os.getpid(), signal.SIGSEGV)
+
+    return tasks.stack(job, beat=heard, **more)

@@ -2,6 +2,7 @@
 
 import copy
 import os
+import re
 import struct
 from collections import defaultdict
 from collections.abc import Iterator
@@ -15,8 +16,10 @@ import pytest
 from PIL import Image
 from pydicom import Dataset
 from pydicom.data import get_testdata_file
+from pydicom.datadict import dictionary_VR, tag_for_keyword
 
-from ingestd import config, slicefile, volume
+from ingestd import config, slicefile, volume, volumefiles
+from ingestd.dicom import plain, planes, sidecar
 from ingestd.errors import IngestError, Reason
 from ingestd.headers import Header, Headers
 from ingestd.model import SeriesFile, SeriesJob
@@ -120,7 +123,7 @@ def test_every_column_is_filled(tmp_path: Path) -> None:
         "stack": 0,
         "reason": None,
         "detail": None,
-        "path": f"volumes/{STUDY}/{SERIES}_0.nii.gz",
+        "path": row["path"],
         "shape": [4, 64, 64],
         "dtype": "int16",
         "spacing_mm": [2.5, 0.3125, 0.3125],
@@ -138,7 +141,8 @@ def test_every_column_is_filled(tmp_path: Path) -> None:
         (k, f"1.2.3.4.{k + 1}") for k in range(4)
     ]
     assert [one["position_mm"] for one in places.to_pylist()] == [5.0, 7.5, 10.0, 12.5]
-    assert beats == [0, 1, 2, 3] * 2
+    assert re.fullmatch(rf"volumes/{STUDY}/{SERIES}_0\.[0-9a-f]{{16}}\.nii\.gz", row["path"])
+    assert beats == [0, 1, 2, 3, 8, 4, 5, 6, 7, 8]
 
 
 def test_nifti_and_dicom_agree_where_a_voxel_is(tmp_path: Path) -> None:
@@ -446,17 +450,21 @@ def test_a_file_that_left_is_for_later(tmp_path: Path) -> None:
     assert caught.value.reason is Reason.TRANSIENT_IO
 
 
-def test_a_late_slice_replaces_the_volume(tmp_path: Path) -> None:
+def test_a_volume_built_again_leaves_the_one_before_as_it_is(tmp_path: Path) -> None:
     made = filled(slices(4))
     first = only(tmp_path, written(tmp_path / "in", made[:3]))
+    same = only(tmp_path, written(tmp_path / "in", made[:3]))
     second = only(tmp_path, written(tmp_path / "in", made))
-    assert first["path"] == second["path"]
+    assert first["path"] == same["path"] != second["path"]
+    assert voxels(tmp_path, first)[:, 0, 0].tolist() == [10, 20, 30]
     assert voxels(tmp_path, second)[:, 0, 0].tolist() == [10, 20, 30, 40]
     folder = (tmp_path / "state" / second["path"]).parent
-    beside = volume.companions(second["path"])
-    assert sorted(folder.iterdir()) == sorted(
-        tmp_path / "state" / path for path in [second["path"], *beside]
-    )
+    named = [
+        name
+        for one in (first, second)
+        for name in (one["path"], *volumefiles.companions(one["path"]))
+    ]
+    assert sorted(folder.iterdir()) == sorted(tmp_path / "state" / name for name in named)
 
 
 def described(job: SeriesJob, readers: list[Headers]) -> list[Header]:
@@ -466,8 +474,9 @@ def described(job: SeriesJob, readers: list[Headers]) -> list[Header]:
     ]
 
 
-def test_slices_like_the_first_are_read_without_pydicom_and_say_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("institution", ["Hospital", "Hôpital"])
+def test_slices_are_read_without_pydicom_and_say_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, institution: str
 ) -> None:
     each = {
         "RescaleSlope": ["1", "2", "2.5", "4"],
@@ -475,13 +484,13 @@ def test_slices_like_the_first_are_read_without_pydicom_and_say_the_same(
         "AcquisitionTime": ["101010", "101011.5", "", "101012 "],
         "ImagePositionPatient": [["1.0", "2", "3.25"], ["-1e1", " 2 ", "5"], [0, 0, 7], [0, 0, 9]],
     }
-    job = written(tmp_path / "in", slices(4, each=each))
-    expected = described(job, [Headers() for _ in job.files])
+    job = written(tmp_path / "in", slices(4, each=each, Manufacturer=institution))
     asked = []
     whole = slicefile.header
     monkeypatch.setattr(slicefile, "header", lambda file: (asked.append(file.path), whole(file))[1])
-    assert described(job, [Headers()] * 4) == expected
-    assert asked == ["0.dcm"]
+    found = described(job, [Headers()] * 4)
+    assert asked == ([] if institution.isascii() else ["0.dcm"])
+    assert found == by_pydicom(job, monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -496,13 +505,13 @@ def test_slices_like_the_first_are_read_without_pydicom_and_say_the_same(
     ],
 )
 def test_a_slice_that_differs_by_more_is_read_whole(
-    tmp_path: Path, keyword: str, value: Any
+    tmp_path: Path, keyword: str, value: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = slices(3)
     setattr(made[2], keyword, value)
     made[2].PixelData = made[2].PixelData[: made[2].Rows * 64 * 2]
     job = written(tmp_path / "in", made)
-    assert described(job, [Headers()] * 3) == described(job, [Headers() for _ in job.files])
+    assert described(job, [Headers()] * 3) == by_pydicom(job, monkeypatch)
 
 
 def test_no_patient_is_named_beside_the_volume(tmp_path: Path) -> None:
@@ -520,13 +529,67 @@ def test_the_preview_shows_the_head_up_and_the_left_side_on_the_right(tmp_path: 
         values[:, 20:] = 1000 if k >= 10 else 0  # The upper left quarter of the patient.
         one.ImagePositionPatient, one.PixelData = [0, 0, k], values.tobytes()
     row = only(tmp_path, written(tmp_path / "in", made))
-    jpeg = volume.companions(row["path"])[1]
+    jpeg = volumefiles.companions(row["path"])[1]
     picture = np.asarray(Image.open(tmp_path / "state" / jpeg)).astype(int)
     widths = [256, 256, 64]  # In pixels: 40, 40 and 10 mm, at 6.4 pixels to each.
     assert picture.shape == (128, sum(widths))
     coronal = picture[:, 256:512]
     corners = [coronal[at, across] > 128 for at in (20, 107) for across in (20, 235)]
     assert corners == [False, True, False, False]
+
+
+def by_pydicom(job: SeriesJob, monkeypatch: pytest.MonkeyPatch) -> list[Header]:
+    """What the headers say when pydicom alone reads them."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Headers, "_scanned", lambda *_: None)
+        return described(job, [Headers() for _ in job.files])
+
+
+def test_the_table_of_elements_is_that_of_the_standard() -> None:
+    known = {word: (tag_for_keyword(word), dictionary_VR(word).encode()) for word in plain.ELEMENTS}
+    assert known == plain.ELEMENTS
+
+
+def test_every_element_that_is_asked_for_is_kept() -> None:
+    asked = {*planes.CLASSES, *planes.KEYS, *sidecar.SAME, *sidecar.MILLISECONDS}
+    assert asked <= plain.ELEMENTS.keys()
+
+
+def every_file(folders: list[Path]) -> list[Path]:
+    return sorted(path for folder in folders for path in folder.rglob("*") if path.is_file())
+
+
+def test_every_real_header_says_what_pydicom_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = Path(str(get_testdata_file("MR_small.dcm", download=False))).parent
+    with_pixels = without = 0
+    for path in every_file([bundle, *([CORPUS] if CORPUS.is_dir() else [])]):
+        file = SeriesFile(
+            SOPInstanceUID="",
+            root=str(path.parent),
+            path=path.name,
+            size_bytes=path.stat().st_size,
+            mtime_ns=path.stat().st_mtime_ns,
+        )
+        found = read_alone(file)
+        with monkeypatch.context() as patch:
+            patch.setattr(Headers, "_scanned", lambda *_: None)
+            assert found == read_alone(file), path.name
+        with_pixels += isinstance(found, Header)
+        without += not isinstance(found, Header)
+    assert with_pixels > 40, "too few files to be a proof"
+    assert without > 40
+
+
+def read_alone(file: SeriesFile) -> Header | str:
+    try:
+        found = Headers().read(0, file)
+    except IngestError as error:
+        return str(error)
+    return found._replace(source=str(found.source)) if is_error(found.source) else found
+
+
+def is_error(found: object) -> bool:
+    return isinstance(found, IngestError)
 
 
 # Real series, and what other converters made of them.
@@ -596,12 +659,25 @@ def test_volumes_equal_those_of_dcm2niix(
 
 
 @needs_corpus
-def test_real_slices_like_the_first_say_the_same() -> None:
+def test_real_slices_like_the_first_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     for folder in ("dcm_qa_pdt2/In", "dicom2nifti/tests/data", "dcm_qa_enh/In"):
         for paths in series_below(CORPUS / folder):
             job = job_of(paths)
             together = described(job, [Headers()] * len(paths))
-            assert together == described(job, [Headers() for _ in paths]), paths[0]
+            assert together == by_pydicom(job, monkeypatch), paths[0]
+
+
+@needs_corpus
+@pytest.mark.parametrize("name", ["23x38x3", "24x38x3"])
+def test_a_legacy_converted_image_is_the_volume_of_its_slices(tmp_path: Path, name: str) -> None:
+    folder = CORPUS / "dcmqi" / "data" / "segmentations" / name
+    loaded = []
+    for part in ("image", "multiframe"):
+        (paths,) = series_below(folder / part)
+        row = only(tmp_path, job_of(paths))
+        loaded.append(volume.load(tmp_path / "state", row))
+    np.testing.assert_array_equal(loaded[0].array, loaded[1].array)
+    np.testing.assert_allclose(loaded[0].affine, loaded[1].affine, atol=1e-6)
 
 
 #: Folders of dicom2nifti whose volume differs on purpose, or has a reason instead.

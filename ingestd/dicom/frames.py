@@ -3,14 +3,17 @@
 A frame is a mapping: of the keywords that `planes` reads, and `keys`, `number` and `frame`.
 """
 
-from collections.abc import Iterator
-from typing import Any
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydicom import Dataset
-from pydicom.datadict import keyword_for_tag
 
 from ingestd.errors import IngestError, Reason
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 Frame = dict[str, Any]
 
@@ -74,7 +77,7 @@ def functional(dataset: Dataset) -> Iterator[Frame]:
 
     raises  IngestError `no_geometry` when there are fewer groups than frames
     """
-    shared = dataset.get("SharedFunctionalGroupsSequence") or [Dataset()]
+    shared = dataset.get("SharedFunctionalGroupsSequence") or [{}]
     groups = dataset.PerFrameFunctionalGroupsSequence
     count = int(dataset.get("NumberOfFrames") or 1)
     if len(groups) != count:
@@ -91,7 +94,9 @@ def functional(dataset: Dataset) -> Iterator[Frame]:
         yield frame
 
 
-def item(name: str, own: Dataset, shared: Dataset) -> Dataset | None:
+def item(
+    name: str, own: Mapping[str, Any] | Dataset, shared: Mapping[str, Any] | Dataset
+) -> Dataset | None:
     """Give the item of a functional group: that of the frame, else the shared one."""
     for groups in (own, shared):
         found = groups.get(name)
@@ -108,7 +113,7 @@ def offset(dataset: Dataset) -> Iterator[Frame]:
     raises  IngestError `no_geometry` when nothing says where the frames are
     """
     count = int(dataset.get("NumberOfFrames") or 1)
-    detector = (dataset.get("DetectorInformationSequence") or [Dataset()])[0]
+    detector = (dataset.get("DetectorInformationSequence") or [{}])[0]
     base: Frame = {
         keyword: dataset.get(keyword) or detector.get(keyword)
         for keyword in ("ImagePositionPatient", "ImageOrientationPatient")
@@ -165,6 +170,8 @@ def _direction(own: Dataset, shared: Dataset) -> tuple[float, ...] | None:
 
 def _pointers(dataset: Dataset) -> list[str | None]:
     """Name the dimensions of DimensionIndexValues; None for one that is no key."""
+    from pydicom.datadict import keyword_for_tag  # noqa: PLC0415 -- see `plain`
+
     names: list[str | None] = []
     for one in dataset.get("DimensionIndexSequence") or []:
         tag = one.get("DimensionIndexPointer")

@@ -1,15 +1,20 @@
 """Pure. How the pixels of an instance lie in its bytes, and whether its header can be believed."""
 
+from __future__ import annotations
+
 import struct
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import DataElement, Dataset
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian
 
 from ingestd.errors import IngestError, Reason
+
+if TYPE_CHECKING:
+    from pydicom import DataElement, Dataset
+
+LITTLE_ENDIAN, BIG_ENDIAN = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"  #: explicit VR
 
 #: What pydicom may raise when the bytes of an element do not fit its VR.
 BAD_VALUE = (
@@ -72,7 +77,7 @@ class Layout:
     @property
     def big_endian(self) -> bool:
         """Whether the most significant byte of the elements comes first."""
-        return self.syntax == ExplicitVRBigEndian
+        return self.syntax == BIG_ENDIAN
 
     @property
     def pixels_big_endian(self) -> bool:
@@ -132,11 +137,7 @@ def layout(dataset: Dataset) -> Layout:
         signed=not fixed and _integer(dataset, "PixelRepresentation", default=0, high=1) == 1,
         photometric=photometric(dataset, samples),
         planar=samples > 1 and _integer(dataset, "PlanarConfiguration", default=0, high=1) == 1,
-        swapped=(
-            syntax == ExplicitVRBigEndian
-            and allocated <= 8
-            and _element(dataset, keyword).VR == "OW"
-        ),
+        swapped=(syntax == BIG_ENDIAN and allocated <= 8 and _element(dataset, keyword).VR == "OW"),
     )
 
 
@@ -174,7 +175,7 @@ def transfer_syntax(dataset: Dataset) -> str:
     if syntax:
         return syntax
     little_endian = dataset.original_encoding[1]
-    return str(ExplicitVRBigEndian if little_endian is False else ExplicitVRLittleEndian)
+    return BIG_ENDIAN if little_endian is False else LITTLE_ENDIAN
 
 
 def believable(at: Layout, encoded_bytes: int) -> None:

@@ -4,20 +4,23 @@ Tiles run along the rows, from the top left. The first slice lies at the top lef
 gives as its position is that of a slice as large as the whole image, around the same centre.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import Dataset
-from pydicom.tag import Tag
 
 from ingestd.dicom import csa
 from ingestd.errors import IngestError, Reason
 
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
 Frame = dict[str, Any]
-CSA_IMAGE_HEADER = Tag(0x0029, 0x1010)
+CSA_IMAGE_HEADER = 0x0029, 0x1010
 HEADER = 0x0019, "SIEMENS MR HEADER"
 TILES = 0x0A  #: NumberOfImagesInMosaic in that block
 

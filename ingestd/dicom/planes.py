@@ -1,16 +1,19 @@
 """Pure. A header becomes the planes in it: of a plain image, a multi-frame one or a mosaic."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydicom import Dataset, uid
-from pydicom.multival import MultiValue
 
 from ingestd.dicom import frames, mosaic
 from ingestd.dicom.layout import BAD_VALUE, PIXEL_KEYWORDS
 from ingestd.dicom.plane import Plane, Value, Vector
 from ingestd.errors import IngestError, Reason
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 UNIT_TOLERANCE = 0.01  #: direction cosines this far from length 1 are no directions
 RIGHT_ANGLE = 0.01  #: cosine between row and column above which they are not perpendicular
@@ -50,8 +53,8 @@ KEYS = (
 )
 
 SEGMENTATIONS = {
-    str(uid.SegmentationStorage),
-    str(uid.SurfaceSegmentationStorage),
+    "1.2.840.10008.5.1.4.1.1.66.4",  # Segmentation Storage
+    "1.2.840.10008.5.1.4.1.1.66.5",  # Surface Segmentation Storage
     "1.2.840.10008.5.1.4.1.1.66.7",  # Label Map Segmentation Storage
 }
 
@@ -87,7 +90,7 @@ def planes(dataset: Dataset) -> list[Plane]:
 def value(dataset: Dataset, keyword: str) -> Value:
     """Give an element as something that compares and prints; None when absent or empty."""
     found = dataset.get(keyword)
-    if isinstance(found, MultiValue):
+    if isinstance(found, Sequence) and not isinstance(found, str | bytes):
         return tuple(_simple(one) for one in found) or None
     return None if found is None or found == "" else _simple(found)
 

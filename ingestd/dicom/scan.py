@@ -5,7 +5,7 @@ meaning of only those. What is unusual here is left to pydicom: big endian, defl
 """
 
 import struct
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 PREAMBLE_BYTES = 132
@@ -41,11 +41,11 @@ class Scan:
     pixels: tuple[int, bytes, int, int]  #: tag, VR (empty when implicit), offset, length
 
 
-def scan(content: bytes, wanted: Collection[int]) -> Scan:
+def scan(content: bytes, wanted: Mapping[int, bytes]) -> Scan:
     """Walk over the elements of a file.
 
     content  its first bytes
-    wanted   tags whose bytes are kept; use a set
+    wanted   tags whose bytes are kept, and the VR that each must have when the file says one
     raises   Unusual, or TooShort when `content` ends in front of the pixels
     """
     if content[PREAMBLE_BYTES - 4 : PREAMBLE_BYTES] != b"DICM":
@@ -80,7 +80,7 @@ def _meta(content: bytes) -> tuple[bytes, int]:
 
 
 def _explicit(
-    content: bytes, at: int, wanted: Collection[int]
+    content: bytes, at: int, wanted: Mapping[int, bytes]
 ) -> tuple[dict[int, bytes], tuple[int, bytes, int, int]]:
     values: dict[int, bytes] = {}
     unpack, unpack_long, end = _SHORT.unpack_from, _LONG.unpack_from, len(content)
@@ -97,6 +97,7 @@ def _explicit(
                 start, at = at, _sequence_end(content, at, explicit=vr != b"UN")
                 length = 0
                 if tag in wanted:
+                    _must(vr, wanted[tag])
                     values[tag] = content[start:at]
                 continue
         elif vr not in SHORT_VRS:
@@ -104,12 +105,18 @@ def _explicit(
         if tag in wanted:
             if at + length > end:
                 raise TooShort
+            _must(vr, wanted[tag])
             values[tag] = content[at : at + length]
         at += length
 
 
+def _must(vr: bytes, expected: bytes) -> None:
+    if vr != expected:
+        raise Unusual(f"VR {vr!r} instead of {expected!r}")
+
+
 def _implicit(
-    content: bytes, at: int, wanted: Collection[int]
+    content: bytes, at: int, wanted: Mapping[int, bytes]
 ) -> tuple[dict[int, bytes], tuple[int, bytes, int, int]]:
     values: dict[int, bytes] = {}
     while True:

@@ -1,13 +1,16 @@
 """Pure. What is worth knowing beside a volume: BIDS names where they exist, no patient identity."""
 
-from typing import Any
+from __future__ import annotations
 
-from pydicom import Dataset
+from typing import TYPE_CHECKING, Any
 
 from ingestd.dicom.frames import item
 from ingestd.dicom.geometry import Stack
 from ingestd.dicom.plane import Plane, Value
 from ingestd.dicom.planes import value
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 #: Copied as they are; BIDS has these names and units.
 SAME = (
@@ -51,8 +54,8 @@ def about(dataset: Dataset) -> dict[str, Any]:
         one = value(dataset, keyword)
         if isinstance(one, float):
             found[keyword] = one / 1000
-    shared = dataset.get("SharedFunctionalGroupsSequence") or [Dataset()]
-    own = dataset.get("PerFrameFunctionalGroupsSequence") or [Dataset()]
+    shared = dataset.get("SharedFunctionalGroupsSequence") or [{}]
+    own = dataset.get("PerFrameFunctionalGroupsSequence") or [{}]
     if "RescaleType" not in found:
         transform = item("PixelValueTransformationSequence", own[0], shared[0])
         if transform is not None and transform.get("RescaleType"):
