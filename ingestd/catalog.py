@@ -41,7 +41,7 @@ class Catalog:
         self.state = state
         self._writing = threading.RLock()
         self._opening = threading.Lock()  # no cursor is made while the file is opened anew
-        self._patience = patience
+        self.patience = patience
         self._memory_bytes = memory_bytes
         self.generation = 0  #: goes up when the file was opened anew, and cursors with it
         self._lock = take_state(state)
@@ -181,9 +181,9 @@ class Catalog:
         setting = pa.table(
             {
                 "at_utc": pa.array([now], pa.timestamp("us")),
-                "attempts": pa.array([self._patience.attempts], pa.int32()),
-                "first_s": [self._patience.first_s],
-                "limit_s": [self._patience.limit_s],
+                "attempts": pa.array([self.patience.attempts], pa.int32()),
+                "first_s": [self.patience.first_s],
+                "limit_s": [self.patience.limit_s],
             }
         )
         views = {
@@ -270,7 +270,7 @@ class Catalog:
         )
         with self.cursor() as cursor:
             cursor.register("seen", seen)
-            rows = cursor.execute(sql.UNKNOWN, [now or utc_now()]).fetchall()
+            rows = cursor.execute(sql.UNKNOWN, self.patience.due(now or utc_now())).fetchall()
             cursor.unregister("seen")
         return [(sightings[nth], Past(attempts, known)) for nth, attempts, known in rows]
 

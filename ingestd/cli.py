@@ -13,9 +13,9 @@ import typer
 from ingestd import __version__, preload
 from ingestd.errors import ConfigError, IngestError, SqlError, StateError
 from ingestd.files import default_state
+from ingestd.owner import apart, stores_apart
 
 if TYPE_CHECKING:
-    from ingestd.config import Config
     from ingestd.scan import Scan
 
 HALTED, USAGE = 1, 2
@@ -60,30 +60,6 @@ def told() -> Iterator[None]:
         raise typer.Exit(HALTED) from None
 
 
-def apart(state: Path, roots: list[Path]) -> Path:
-    """See that the state folder and the drop folders do not lie in each other."""
-    place = state.absolute().resolve()
-    for root in roots:
-        if place.is_relative_to(root) or place.is_relative_to(root.resolve()):
-            raise ConfigError(f"the state folder {state} lies in the drop folder {root}")
-        if root.resolve().is_relative_to(place):
-            raise ConfigError(f"the drop folder {root} lies in the state folder {state}")
-    return state
-
-
-def stores_apart(settings: "Config", state: Path) -> None:
-    """See that archive and quarantine, where links lead, do not lie in a drop folder."""
-    from ingestd.config import nested  # noqa: PLC0415
-
-    takes = any(root.take != "index" for root in settings.root)
-    stores = [settings.archive.path or state / "archive"] if takes else []
-    stores += [root.quarantine for root in settings.root if root.quarantine is not None]
-    for store in stores:
-        for root in settings.root:
-            if nested(store.resolve(), root.path.resolve()):
-                raise ConfigError(f"{store} and the drop folder {root.path} lie in each other")
-
-
 def version(wanted: bool) -> None:
     """Print the version and end."""
     if wanted:
@@ -102,8 +78,9 @@ def main(
 
 @app.command()
 def run(
+    # Text, not Path: click looks at a path itself, and that may hang.
     root: Annotated[
-        list[Path] | None, typer.Option("--root", help="A drop folder to watch; may be repeated.")
+        list[str] | None, typer.Option("--root", help="A drop folder to watch; may be repeated.")
     ] = None,
     config: ConfigOption = None,
     state: StateOption = None,
@@ -115,7 +92,7 @@ def run(
     from ingestd.toml import load  # noqa: PLC0415
 
     with told():
-        settings = load(config, root)
+        settings = load(config, [Path(one) for one in root or []])
         if not settings.root:
             raise ConfigError("no drop folder; name one with --root or in a [[root]] of the config")
         log.configure(settings.log, sys.stderr)
@@ -303,6 +280,24 @@ def check(
             typer.echo(f"ingestd: {folder.path}: is not there yet; it will be watched", err=True)
         elif folder.empties and not os.access(folder.path, os.W_OK | os.X_OK):
             typer.echo(f"ingestd: {folder.path}: cannot be written; its files will stay", err=True)
+
+
+@app.command()
+def doctor(
+    config: ConfigOption = None,
+    root: Annotated[list[str] | None, typer.Option("--root", help="As for `run`.")] = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Look at the machine: how each drop folder is watched and why, limits, permissions."""
+    from ingestd import doctor  # noqa: PLC0415
+    from ingestd.toml import load  # noqa: PLC0415
+
+    with told():
+        settings = load(config, [Path(one) for one in root or []])
+        found = doctor.diagnose(settings, state or default_state())
+    typer.echo(json.dumps(doctor.as_json(found)) if as_json else doctor.as_text(found))
+    raise typer.Exit(HALTED if any(finding.state == "bad" for finding in found) else 0)
 
 
 @app.command()

@@ -6,6 +6,7 @@ alone, and refused.
 """
 
 import queue
+import sys
 import threading
 import time
 from collections import Counter
@@ -13,27 +14,32 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
-import pyarrow as pa
 import structlog
 
-from ingestd import config, tables, tasks
+from ingestd import config, tasks
 from ingestd.catalog import Catalog
-from ingestd.errors import IngestError, Reason, StateError, Verdict
+from ingestd.errors import IngestError, Reason, Verdict
 from ingestd.model import Arrival, Fault
 from ingestd.tables import Batch
 from ingestd.tally import Tally
+from ingestd.waiting import Waiting
 from ingestd.workers import Pool, PoolClosed, WorkerLost
+from ingestd.writer import HALT_S, Writer
 
 log = structlog.get_logger()
 
 CHUNK_BYTES = 64 << 20  #: a chunk of larger files is closed earlier
 LONELY_DEATHS = 3  #: a file that killed so many workers while alone is guilty
-BROKEN_TRIES = 3  #: so often the catalog is opened anew before the program gives up
-HALT_S = 5.0  #: pause between two tries to write to a full disk
+NEWEST_SHARE = 0.25  #: of each chunk; what came last goes ahead of what has waited longest
 
 
 class Conductor:
-    """Two threads: one sends chunks to the pool, one writes what comes back."""
+    """Two threads: one sends chunks to the pool, one (writer.py) writes what comes back.
+
+    held_up  told when files of a root cannot be read because its share hangs, with the files that
+             are given back: they have no outcome, and wait in their folder. Without it (nobody
+             would come back for them) each file is tried in its turn.
+    """
 
     def __init__(
         self,
@@ -46,23 +52,34 @@ class Conductor:
         touched: Callable[[Iterable[str]], None],
         failed: Callable[[BaseException], None],
         halted: Callable[[IngestError], None],
+        held_up: Callable[[str, Sequence[str], str], None] | None = None,
     ) -> None:
-        self.tally = Tally()
-        self.halted: IngestError | None = None
         self.paused = False  #: take no new work; what is under way goes on
-        self._catalog, self._pool, self._settings, self._state = catalog, pool, settings, state
-        self._done, self._touched, self._failed, self._tell_halt = done, touched, failed, halted
-        chunk = settings.workers.chunk_files
-        self._arrivals: queue.Queue[Arrival] = queue.Queue(maxsize=4 * chunk * pool.processes)
+        self._pool, self._settings, self._state = pool, settings, state
+        self._done, self._failed, self._held_up = done, failed, held_up
+        self._chunk_files = chunk = settings.workers.chunk_files
+        # Whoever can be held up has a limit of its own, and must not wait here for another root.
+        self._room = sys.maxsize if held_up else 4 * chunk * pool.processes
+        self._waiting = Waiting(newest_share=NEWEST_SHARE if held_up else 0.0)
+        self._line = threading.Condition()
         self._again: queue.SimpleQueue[list[Arrival]] = queue.SimpleQueue()
-        self._results: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._places = threading.Semaphore(2 * pool.processes)
         self._lonely: Counter[int] = Counter()
         self._open = 0  # arrivals without an outcome
         self._idle = threading.Condition()
         self._stopping = threading.Event()
-        self._sender = self._thread(self._send, "sender")
-        self._writer = self._thread(self._write, "writer")
+        self._writer = Writer(
+            catalog,
+            settings.catalog,
+            results=2 * pool.processes + 2 * -(-settings.catalog.batch_rows // chunk),
+            stopping=self._stopping,
+            open_files=lambda: self._open,
+            written=self._written,
+            touched=touched,
+            halted=halted,
+        )
+        self._sender_thread = self._thread(self._send, "sender")
+        self._writer_thread = self._thread(self._writer.run, "writer")
 
     def _thread(self, work: Callable[[], None], name: str) -> threading.Thread:
         """Make a thread whose failure is the program's, not a silence."""
@@ -78,8 +95,18 @@ class Conductor:
 
     def start(self) -> None:
         """Begin to take work."""
-        self._sender.start()
-        self._writer.start()
+        self._sender_thread.start()
+        self._writer_thread.start()
+
+    @property
+    def tally(self) -> Tally:
+        """What has come to an outcome so far."""
+        return self._writer.tally
+
+    @property
+    def halted(self) -> IngestError | None:
+        """Why no work is taken; None when it is."""
+        return self._writer.halted
 
     def close_door(self) -> None:
         """Take no more work; what workers have in hand goes on."""
@@ -91,47 +118,34 @@ class Conductor:
         """Take no more work; write what workers finish in time; the rest stays in its folder."""
         until_s = time.monotonic() + within_s
         self.close_door()
-        self._sender.join(max(0.0, until_s - time.monotonic()))
+        self._sender_thread.join(max(0.0, until_s - time.monotonic()))
         for _ in range(
             2 * self._pool.processes
         ):  # Each place is given back when its chunk is done.
             if not self._places.acquire(timeout=max(0.0, until_s - time.monotonic())):
                 break
-        self._results.put(None)
-        self._writer.join()
+        self._writer.end()
+        self._writer_thread.join()
 
     def offer(self, arrival: Arrival) -> bool:
         """Take a file; wait while there is no room; False when we are stopping."""
-        with self._idle:
-            self._open += 1
-        while not self._stopping.is_set():
-            try:
-                self._arrivals.put(arrival, timeout=0.5)
-            except queue.Full:
-                continue
-            return True
-        self._close(1)
-        return False
+        with self._line:
+            while len(self._waiting) >= self._room and not self._stopping.is_set():
+                self._line.wait(0.5)
+            if self._stopping.is_set():
+                return False
+            with self._idle:
+                self._open += 1
+            self._waiting.put(arrival)
+            self._line.notify_all()
+        return True
 
     def refuse(self, faults: Sequence[Fault], seqs: Iterable[int]) -> None:
-        """Take entries of a folder that need no worker to be refused."""
-        rows = [
-            {
-                "seq": seq,
-                "root": fault.root,
-                "path": fault.path,
-                "size_bytes": fault.size_bytes,
-                "mtime_ns": fault.mtime_ns,
-                "reason": str(fault.reason),
-                "detail": fault.detail,
-                "attempts": 1,
-                "known": True,
-            }
-            for seq, fault in zip(seqs, faults, strict=False)
-        ]
-        with self._idle:
-            self._open += len(rows)
-        self._results.put(Batch.refusing(pa.Table.from_pylist(rows, schema=tables.FILE)))
+        """Take entries of a folder that need no worker to be refused; wait while many wait."""
+        if self._writer.reserve():
+            with self._idle:
+                self._open += len(faults)
+            self._writer.put(Batch.refusing(tasks.fault_rows(faults, seqs)))
 
     @property
     def waiting(self) -> int:
@@ -147,6 +161,17 @@ class Conductor:
                 self._idle.wait(0.1)
             tick()
 
+    def _written(self, batch: Batch) -> None:
+        """Say to the scouts which of their files have an outcome now."""
+        paths: dict[str, list[str]] = {}
+        for root, path in zip(
+            batch.file["root"].to_pylist(), batch.file["path"].to_pylist(), strict=True
+        ):
+            paths.setdefault(root, []).append(path)
+        for root, done in paths.items():
+            self._done(root, done)
+        self._close(batch.file.num_rows)
+
     def _close(self, files: int) -> None:
         with self._idle:
             self._open -= files
@@ -158,29 +183,32 @@ class Conductor:
             if self.paused:
                 self._stopping.wait(0.5)
                 continue
-            if self.halted and self._stopping.wait(HALT_S):
+            if (self.halted and self._stopping.wait(HALT_S)) or not self._writer.reserve():
                 return
-            chunk = self._next_chunk()
-            if chunk:
-                self._places.acquire()
+            self._places.acquire()
+            if chunk := self._next_chunk():
                 self._submit(chunk)
+            else:
+                self._places.release()
+                self._writer.unreserve()
 
     def _next_chunk(self) -> list[Arrival]:
         """Take what is to be tried again first, else what is there, without waiting for more."""
         try:
-            return self._again.get_nowait()
+            chunk = self._again.get_nowait()
         except queue.Empty:
-            pass
-        chunk: list[Arrival] = []
-        size_bytes = 0
-        try:
-            while len(chunk) < self._settings.workers.chunk_files and size_bytes < CHUNK_BYTES:
-                arrival = self._arrivals.get(timeout=0.0 if chunk else 0.2)
-                chunk.append(arrival)
-                size_bytes += arrival.size_bytes
-        except queue.Empty:
-            pass
-        return chunk
+            with self._line:
+                if not (chunk := self._waiting.take(self._chunk_files, CHUNK_BYTES)):
+                    self._line.wait(0.2)
+                    chunk = self._waiting.take(self._chunk_files, CHUNK_BYTES)
+                self._line.notify_all()
+            return chunk
+        with self._line:
+            if chunk[0].root not in self._waiting.suspects:
+                self._waiting.begin(chunk[0].root)
+                return chunk
+        self._give_back(chunk, "its share hung just before")
+        return []
 
     def _submit(self, chunk: list[Arrival]) -> None:
         future = self._pool.submit(tasks.ingest, chunk, state=self._state, settings=self._settings)
@@ -189,29 +217,63 @@ class Conductor:
     def _returned(self, chunk: list[Arrival], future: "Future[Batch]") -> None:
         """Pass on what a worker made, or decide what becomes of what it did not."""
         error = future.exception()
+        with self._line:
+            self._waiting.end(chunk[0].root)
+            if error is None:
+                self._waiting.suspects.discard(chunk[0].root)
+            self._line.notify_all()
         if error is None:
-            self._results.put(future.result())
+            self._writer.put(future.result())
+        elif isinstance(error, WorkerLost) and error.reason is Reason.TRANSIENT_IO:
+            self._hung(chunk, error)
         elif isinstance(error, IngestError) and error.reason.verdict is Verdict.HALT:
-            self._halt(error)
-            self._again.put(chunk)
+            self._writer.halt(error)
+            self._try_again(chunk)
         elif self._stopping.is_set() or isinstance(error, PoolClosed):
+            self._writer.unreserve()
             self._close(len(chunk))  # It stays in its folder; the next start finds it there.
         else:
             self._convict(chunk, error)
         self._places.release()
 
+    def _try_again(self, *parts: list[Arrival]) -> None:
+        self._writer.unreserve()
+        for part in parts:
+            self._again.put(part)
+
+    def _hung(self, chunk: list[Arrival], lost: WorkerLost) -> None:
+        """Try the file that hung later; give back all of its root, lest others wait for it too."""
+        at = lost.at or 0
+        hanging, others = chunk[at], chunk[:at] + chunk[at + 1 :]
+        error = IngestError(lost.reason, lost.detail)
+        self._writer.put(Batch.refusing(tasks.file_rows([], [(hanging, error)])))
+        if self._held_up is None:
+            if others:
+                self._again.put(others)
+            return
+        with self._line:
+            others += self._waiting.hold(hanging.root)
+        self._give_back(others, lost.detail, root=hanging.root)
+
+    def _give_back(self, arrivals: list[Arrival], why: str, *, root: str | None = None) -> None:
+        """Forget files without an outcome: their folder has them, and a sweep finds them there."""
+        assert self._held_up is not None, "nobody would come back for them"
+        root = root or arrivals[0].root
+        log.warning("held_up", root=root, files=len(arrivals), why=why)
+        self._held_up(root, [arrival.path for arrival in arrivals], why)
+        self._close(len(arrivals))
+
     def _convict(self, chunk: list[Arrival], error: BaseException) -> None:
         """Cut a lost chunk smaller, or refuse the file that was alone in it."""
         lost = error if isinstance(error, WorkerLost) else None
         if len(chunk) > 1:
-            for part in parts(chunk, lost.at if lost else None):
-                self._again.put(part)
+            self._try_again(*parts(chunk, lost.at if lost else None))
             return
         (arrival,) = chunk
         self._lonely[arrival.seq] += 1
         crashed = lost is not None and lost.reason is Reason.WORKER_CRASHED
         if crashed and self._lonely[arrival.seq] < LONELY_DEATHS:
-            self._again.put(chunk)  # Somebody else may have killed it; the second time counts.
+            self._try_again(chunk)  # Somebody else may have killed it; the second time counts.
             return
         del self._lonely[arrival.seq]
         reason = lost.reason if lost else Reason.WORKER_CRASHED
@@ -221,87 +283,7 @@ class Conductor:
         if lost is None:
             log.error("file_failed", root=arrival.root, path=arrival.path, exc_info=error)
         guilty = [(arrival, IngestError(reason, detail))]
-        self._results.put(Batch.refusing(tasks.file_rows([], guilty)))
-
-    def _write(self) -> None:
-        """Gather results into batches and write them until told to stop."""
-        stopping = False
-        while not stopping:
-            first = self._results.get()
-            if first is None:
-                return
-            batch, stopping = self._gather(first)
-            if not self._commit(batch):
-                return
-
-    def _gather(self, first: Batch) -> tuple[Batch, bool]:
-        """Add to a result what follows it soon; also say whether the end came."""
-        parts = [first]
-        files = first.file.num_rows
-        until_s = time.monotonic() + self._settings.catalog.batch_wait_ms / 1000
-        while files < self._settings.catalog.batch_rows and self._open > files:
-            try:
-                part = self._results.get(timeout=max(0.0, until_s - time.monotonic()))
-            except queue.Empty:
-                break
-            if part is None:
-                return Batch.of(parts), True
-            parts.append(part)
-            files += part.file.num_rows
-        return Batch.of(parts), False
-
-    def _commit(self, batch: Batch) -> bool:
-        """Write one batch; while the disk is full, wait. False when we stop without it."""
-        broken = 0
-        while True:
-            try:
-                written = self._catalog.write(batch)
-                break
-            except (IngestError, OSError) as error:
-                self._halt(halting(error))
-                broken += self.halted is not None and self.halted.reason is Reason.CATALOG_BROKEN
-                if broken == BROKEN_TRIES:
-                    raise
-                trouble = error
-            if self._stopping.wait(HALT_S):
-                return False
-            self._mend(trouble)
-        if self.halted:
-            log.info("resumed")
-            self.halted = None
-        self.tally.add(written)
-        self._touched(written.series)
-        for reason, count in written.reasons.items():
-            log.info("refused", reason=reason, files=count)
-        if conflicts := written.states.get("conflict"):
-            log.warning("conflict", files=conflicts, see="SELECT * FROM conflict")
-        self._tell(batch)
-        return True
-
-    def _mend(self, trouble: IngestError | OSError) -> None:
-        """Open the catalog anew where that may help: DuckDB calls it invalid after a full disk."""
-        if isinstance(trouble, IngestError) and trouble.reason is not Reason.CATALOG_MEMORY:
-            try:
-                self._catalog.reopen()
-            except StateError as error:
-                log.warning("not_reopened", why=str(error))
-
-    def _halt(self, error: IngestError) -> None:
-        if self.halted is None:
-            log.error("halted", reason=str(error.reason), detail=error.detail)
-            self._tell_halt(error)
-        self.halted = error
-
-    def _tell(self, batch: Batch) -> None:
-        """Say to the scouts which of their files have an outcome now."""
-        paths: dict[str, list[str]] = {}
-        for root, path in zip(
-            batch.file["root"].to_pylist(), batch.file["path"].to_pylist(), strict=True
-        ):
-            paths.setdefault(root, []).append(path)
-        for root, done in paths.items():
-            self._done(root, done)
-        self._close(batch.file.num_rows)
+        self._writer.put(Batch.refusing(tasks.file_rows([], guilty)))
 
 
 def parts(chunk: list[Arrival], at: int | None) -> list[list[Arrival]]:
@@ -310,10 +292,3 @@ def parts(chunk: list[Arrival], at: int | None) -> list[list[Arrival]]:
         middle = len(chunk) // 2
         return [chunk[:middle], chunk[middle:]]
     return [part for part in (chunk[:at], chunk[at : at + 1], chunk[at + 1 :]) if part]
-
-
-def halting(error: IngestError | OSError) -> IngestError:
-    """Say of any trouble while writing why we halt."""
-    if isinstance(error, IngestError):
-        return error
-    return tasks.state_trouble(error)

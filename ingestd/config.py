@@ -112,7 +112,9 @@ class Sweep(Section):
     hot_s: Seconds = 10.0
     """how often folders that changed lately are listed again"""
     full_sweep_s: Seconds = 300.0
-    """every folder is listed at least this often"""
+    """every folder is listed at least this often, unless that takes more than half of the time"""
+    deadline_s: Seconds = 30.0
+    """a look at a share that gets nowhere for so long is given up, and tried again later"""
     gone_brake_percent: Annotated[float, Field(ge=0, le=100)] = 20.0
     """never mark more of a root than this as gone at once without a loud event"""
 
@@ -184,7 +186,7 @@ class Retry(Section):
     """What happens to a file that could not be read just now."""
 
     attempts: Annotated[int, Field(ge=1, le=1000)] = 8
-    """so many tries, then the file is refused with the same reason"""
+    """so many tries, then the file counts as refused; it is still tried, at the longest wait"""
     first_s: Seconds = 5.0
     """wait before the second try; doubles each time"""
     limit_s: Seconds = 3600.0

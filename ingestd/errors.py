@@ -30,7 +30,8 @@ class Reason(StrEnum):
     BAD_UID = "bad_uid"  #: not numbers joined by dots, or longer than 64 (PS3.5 9.1)
     TOO_LARGE = "too_large"  #: more bytes, elements or nesting than the limits allow
     OUTSIDE_ROOT = "outside_root"  #: a symbolic link that leads out of its drop folder
-    NOT_A_FILE = "not_a_file"  #: a FIFO, a socket or a device has no bytes to catalog
+    NOT_A_FILE = "not_a_file"  #: a FIFO, a socket, a device, a link that leads to no file
+    PATH_TOO_LONG = "path_too_long"  #: its path has more bytes than the kernel takes
     WORKER_CRASHED = "worker_crashed"  #: reading it killed its process, alone, three times
     WORKER_TIMEOUT = "worker_timeout"  #: reading it took longer than [workers] deadline_s
     WORKER_MEMORY = "worker_memory"  #: reading it took more than [workers] memory_bytes

@@ -58,16 +58,18 @@ def look(root: str, text: str, status: os.stat_result | None = None) -> Sighting
     """Look at one file once.
 
     status  of the entry itself, when the caller has it already
-    raises  OSError as stat gives it, IsADirectoryError for a folder; IngestError `not_a_file`, or
-            `outside_root` when a symbolic link leads out of the root
+    raises  OSError as stat gives it, IsADirectoryError for a folder; IngestError `not_a_file`,
+            `path_too_long`, or `outside_root` when a symbolic link leads out of the root
     """
     path = as_path(root, text)
-    status = status or os.lstat(path)
+    try:
+        status = status or os.lstat(path)
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise too_long(path) from error
+        raise
     if stat.S_ISLNK(status.st_mode):
-        inside = os.path.realpath(root) + "/"
-        if not os.path.realpath(path).startswith(inside):
-            raise IngestError(Reason.OUTSIDE_ROOT, "the symbolic link leads out of its root")
-        status = os.stat(path)
+        status = _linked(root, path)
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, "a folder")
     if not stat.S_ISREG(status.st_mode):
@@ -79,7 +81,31 @@ def look(root: str, text: str, status: os.stat_result | None = None) -> Sighting
         size_bytes=status.st_size,
         mtime_ns=mtime_ns(status),
         seen_s=time.monotonic(),
+        changed_ns=status.st_ctime_ns,
     )
+
+
+def _linked(root: str, path: str) -> os.stat_result:
+    """Look at what a symbolic link leads to, which must be in the root."""
+    target, real = os.path.realpath(path), os.path.realpath(root)
+    if target != real and not target.startswith(real + "/"):
+        raise IngestError(Reason.OUTSIDE_ROOT, "the symbolic link leads out of its root")
+    try:
+        return os.stat(path)
+    except FileNotFoundError as error:
+        os.lstat(path)  # Nothing to tell of when the link itself has left.
+        raise IngestError(Reason.NOT_A_FILE, "a symbolic link that leads to nothing") from error
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            words = "a symbolic link that leads to itself"
+            raise IngestError(Reason.NOT_A_FILE, words) from error
+        raise
+
+
+def too_long(path: str) -> IngestError:
+    """Say that the kernel takes no path as long as this one."""
+    words = f"its path has {len(os.fsencode(path))} bytes, more than the kernel takes"
+    return IngestError(Reason.PATH_TOO_LONG, words)
 
 
 def mtime_ns(status: os.stat_result) -> int:

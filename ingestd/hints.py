@@ -1,7 +1,7 @@
 """Edge: what the kernel said, and what is being read just now; safe from any thread."""
 
-import itertools
 import threading
+from collections import OrderedDict
 from collections.abc import Sequence
 
 from ingestd.watch import Hint
@@ -12,17 +12,18 @@ class Hints:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._waiting: dict[str, bool] = {}  # path -> is it a folder
+        self._waiting: OrderedDict[str, bool] = OrderedDict()  # path -> is it a folder
         self._lock = threading.Condition()
         self.lost = False  #: some did not fit, or the kernel lost some: sweep
 
     def put(self, hint: Hint) -> None:
-        """Take a hint; called by the watcher's thread."""
+        """Take a hint; called by the watcher's thread. What does not fit any more is the oldest."""
         with self._lock:
-            if len(self._waiting) >= self._limit:
+            is_folder = hint.is_folder or self._waiting.get(hint.path, False)
+            self._waiting[hint.path] = is_folder
+            if len(self._waiting) > self._limit:
+                self._waiting.popitem(last=False)
                 self.lost = True
-            else:
-                self._waiting[hint.path] = hint.is_folder or self._waiting.get(hint.path, False)
             self._lock.notify()
 
     def lose(self) -> None:
@@ -36,9 +37,10 @@ class Hints:
         with self._lock:
             if not self._waiting and not self.lost:
                 self._lock.wait(wait_s)
-            taken = list(itertools.islice(self._waiting.items(), limit))
-            for path, _ in taken:
-                del self._waiting[path]
+            taken: list[tuple[str, bool]] = []
+            while self._waiting and len(taken) < limit:
+                # By turns the newest and the oldest: none waits for all others.
+                taken.append(self._waiting.popitem(last=len(taken) % 2 == 0))
             return taken
 
     def wake(self) -> None:
@@ -67,6 +69,9 @@ class InFlight:
                 self._again.add(path)
                 return True
         return False
+
+    def __len__(self) -> int:
+        return len(self._paths)
 
     def done(self, paths: Sequence[str]) -> list[str]:
         """These have an outcome; name those that are to be looked at again."""

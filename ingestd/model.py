@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple, Self
 
@@ -38,6 +39,7 @@ class Sighting:
     size_bytes: int
     mtime_ns: int  #: as the file system says it; never compared with our clock
     seen_s: float  #: our monotonic clock at the look
+    changed_ns: int = 0  #: st_ctime: tells newer from older where files wait, and nothing else
 
     def same_content(self, other: "Sighting") -> bool:
         """Whether both looks show the same bytes, as far as stat can tell."""
@@ -77,6 +79,7 @@ class Arrival:
     size_bytes: int
     mtime_ns: int
     past: Past = NEW
+    changed_ns: int = 0  #: see `Sighting`
 
     @classmethod
     def of(cls, sighting: Sighting, past: Past, *, seq: int) -> Self:
@@ -88,6 +91,7 @@ class Arrival:
             size_bytes=sighting.size_bytes,
             mtime_ns=sighting.mtime_ns,
             past=past,
+            changed_ns=sighting.changed_ns,
         )
 
 
@@ -142,6 +146,15 @@ class Patience:
     attempts: int
     first_s: float
     limit_s: float
+
+    def due(self, now: datetime) -> list[datetime]:
+        """Say when a file is tried again: up to the first time, or after the second.
+
+        None waits for so long; if one seems to, the clock was set back since it was told to.
+        """
+        longest = timedelta(seconds=2 * self.limit_s)
+        latest = datetime.max  # noqa: DTZ901 -- as the catalog: UTC without a zone
+        return [now, now + longest if now < latest - longest else latest]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,11 +11,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
-from ingestd.errors import StateError
+from ingestd.errors import ConfigError, StateError
+from ingestd.reach import Reach
+
+if TYPE_CHECKING:
+    from ingestd.config import Config
 
 OWNER, READERS = "owner.lock", "readers.lock"
+RESOLVE_S = 5.0  #: how long a share may take to say where a drop folder really is
 READERS_S = 60.0  #: how long a new owner waits for readers to finish
 
 
@@ -89,3 +94,36 @@ def locked(file: IO[str], kind: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def apart(state: Path, roots: list[Path]) -> Path:
+    """See that the state folder and the drop folders do not lie in each other."""
+    place = state.absolute().resolve()
+    for root in roots:
+        real = resolved(root)
+        if place.is_relative_to(root) or place.is_relative_to(real):
+            raise ConfigError(f"the state folder {state} lies in the drop folder {root}")
+        if real.is_relative_to(place):
+            raise ConfigError(f"the drop folder {root} lies in the state folder {state}")
+    return state
+
+
+def resolved(root: Path) -> Path:
+    """Say where a drop folder really is; one that hangs is judged by its name, and watched."""
+    try:
+        return Reach(str(root), deadline_s=RESOLVE_S).call(root.resolve)
+    except TimeoutError:
+        return root
+
+
+def stores_apart(settings: "Config", state: Path) -> None:
+    """See that archive and quarantine, where links lead, do not lie in a drop folder."""
+    from ingestd.config import nested  # noqa: PLC0415
+
+    takes = any(root.take != "index" for root in settings.root)
+    stores = [settings.archive.path or state / "archive"] if takes else []
+    stores += [root.quarantine for root in settings.root if root.quarantine is not None]
+    for store in stores:
+        for root in settings.root:
+            if nested(store.resolve(), resolved(root.path)):
+                raise ConfigError(f"{store} and the drop folder {root.path} lie in each other")

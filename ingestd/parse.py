@@ -4,7 +4,7 @@ import errno
 import os
 import stat
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from mmap import mmap
 from typing import Any
@@ -89,11 +89,18 @@ class _Scratch(threading.local):
 _scratch = _Scratch()
 
 
-def read(arrival: Arrival, *, max_file_bytes: int, text_bytes: int) -> Parsed:
+def read(
+    arrival: Arrival,
+    *,
+    max_file_bytes: int,
+    text_bytes: int,
+    have_read: Callable[[], object] = lambda: None,
+) -> Parsed:
     """Read a file once: digest, every element, the typed columns, what is wrong with it.
 
     max_file_bytes  a larger one is refused
     text_bytes      a longer value is cut in `tags`
+    have_read       called when its bytes are here and its disk or share is not needed any more
     raises          IngestError: still_changing, transient_io, not_readable, not_a_file,
                     too_large, worker_memory, not_dicom, dicomdir, truncated, missing_uid, bad_uid
     """
@@ -105,6 +112,7 @@ def read(arrival: Arrival, *, max_file_bytes: int, text_bytes: int) -> Parsed:
         raise IngestError(
             Reason.WORKER_MEMORY, f"no room for {arrival.size_bytes} bytes"
         ) from error
+    have_read()
     found = header.read(view, _scratch.memory(text_bytes), most_bytes=max_file_bytes)
     return Parsed(
         arrival=arrival,

@@ -46,12 +46,6 @@ JUDGE = """
     RETURNING SeriesInstanceUID
 """
 
-DUE_RETRIES = """
-    SELECT path FROM file
-    WHERE state = 'retry' AND not_before_utc <= ? AND root = ?
-    ORDER BY not_before_utc LIMIT 1000
-"""
-
 
 #: What an earlier run left without a judgement, or without a file that may be back now.
 LEFT_OPEN = """
@@ -290,11 +284,6 @@ def no_volume(job: SeriesJob, error: WorkerLost | IngestError) -> pa.Table:
         "revision": job.revision,
     }
     return pa.Table.from_pylist([row], schema=tables.VOLUME)
-
-
-def due_retries(catalog: Catalog, root: str) -> list[str]:
-    """Name the files of a root whose time to be tried again has come."""
-    return [path for (path,) in catalog.rows(DUE_RETRIES, utc_now(), root)]
 
 
 def free_bytes(state: Path) -> int:

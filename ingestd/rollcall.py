@@ -18,14 +18,18 @@ SWEEPS = 2  #: so many sweeps in a row without it
 BRAKED_SWEEPS = 4  #: and so many when it is a great part of the root
 BRAKE_FILES = 10  #: a root may always lose so many at once
 
-#: Of what the ledger holds of a root, what this sweep did not see and might have seen.
+PART_FILES = 300_000  #: so many files are compared at once, or memory grows with their number
+
+#: Of what the ledger holds of a root, what this sweep did not see and might have seen: one part of
+#: all, by their hashes.
 ABSENT = """
-    CREATE OR REPLACE TEMP TABLE absent_now AS
+    INSERT INTO absent_now
     SELECT f.path, coalesce(a.sweeps, 0) + 1 AS sweeps
     FROM file AS f
     LEFT JOIN absent AS a ON a.path = f.path
-    WHERE f.root = $1 AND f.state <> 'gone'
-      AND NOT EXISTS (SELECT 1 FROM present AS p WHERE p.hash = hash(f.path))
+    WHERE f.root = $1 AND f.state <> 'gone' AND hash(f.path) % $3 = $4
+      AND NOT EXISTS (
+        SELECT 1 FROM present AS p WHERE p.hash % $3 = $4 AND p.hash = hash(f.path))
       AND NOT EXISTS (
         SELECT 1 FROM unnest($2::VARCHAR[]) AS u (folder)
         WHERE f.path = u.folder OR starts_with(f.path, u.folder || '/'))
@@ -91,6 +95,11 @@ class RollCall:
         self._db.execute("CREATE OR REPLACE TEMP TABLE present (hash UBIGINT)")
         self._db.execute("CREATE OR REPLACE TEMP TABLE absent (path VARCHAR, sweeps INTEGER)")
 
+    def forget(self) -> None:
+        """Count anew: the root is, or may be, another one than before."""
+        if self._generation == self._catalog.generation:
+            self._db.execute("TRUNCATE absent")
+
     def note(self, paths: Sequence[str]) -> None:
         """These are there."""
         if paths:
@@ -100,7 +109,10 @@ class RollCall:
 
     def end(self, unlisted: Sequence[str]) -> None:
         """Settle who is gone; folders that could not be listed say nothing of their files."""
-        self._db.execute(ABSENT, [self._root, list(unlisted)])
+        self._db.execute("CREATE OR REPLACE TEMP TABLE absent_now (path VARCHAR, sweeps INTEGER)")
+        parts = 1 + self._known() // PART_FILES
+        for part in range(parts):
+            self._db.execute(ABSENT, [self._root, list(unlisted), parts, part])
         self._db.execute("DROP TABLE absent")
         self._db.execute("ALTER TABLE absent_now RENAME TO absent")
         gone = self._gone()
@@ -115,15 +127,18 @@ class RollCall:
         if not absent:
             self._braked = False
             return []
-        known = self._catalog.rows(
-            "SELECT count(*) FROM file WHERE root = ? AND state <> 'gone'", self._root
-        )[0][0]
+        known = self._known()
         if len(absent) <= max(BRAKE_FILES, known * self._brake_percent / 100):
             return [path for path, _ in absent]
         if not self._braked:
             self._braked = True
             self._tell("gone_brake", f"{len(absent)} of {known} files are not there; waiting")
         return [path for path, sweeps in absent if sweeps >= BRAKED_SWEEPS]
+
+    def _known(self) -> int:
+        """How many files of the root the ledger holds that are not gone."""
+        query = "SELECT count(*) FROM file WHERE root = ? AND state <> 'gone'"
+        return int(self._catalog.rows(query, self._root)[0][0])
 
     def _mark(self, gone: Sequence[str]) -> None:
         with self._catalog.transaction(gone=pa.table({"path": list(gone)})) as db:

@@ -1,46 +1,36 @@
 """Wiring. The eyes on one root: hints and sweeps in, files whose sender has finished out.
 
-One thread a root does all that root's looking, so that a share that hangs holds back nobody
-else. Whoever waits for it asks `silent_s`.
+One thread a root, and what it asks of the root itself is asked by a thread that can be left behind
+(reach.py): a share that hangs holds back nobody else, and is tried again later.
 """
 
-import random
+import errno
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 
 import structlog
 
 from ingestd import config, watch
 from ingestd.catalog import Catalog
 from ingestd.errors import IngestError
-from ingestd.files import look
+from ingestd.footing import Footing
 from ingestd.hints import Hints, InFlight
 from ingestd.model import Fault, Past, Sighting
+from ingestd.reach import Reach, beat
 from ingestd.rollcall import RollCall
-from ingestd.rootcheck import Health, RootCheck, mountinfo
+from ingestd.rootcheck import Health
 from ingestd.settle import Settling
-from ingestd.sweep import SHARE_TROUBLE, Ignored, Seen, fault, left, sweep
+from ingestd.sweep import SHARE_GONE, Ignored, Seen, left, look_at, sweep
+from ingestd.sweeps import STRETCH, Sweeps
 
 log = structlog.get_logger()
 
-SETTLING_FILES = 20_000  #: how many files of a root may settle at once; the rest waits outside
+FILES = 20_000  #: how many files of a root may settle or wait for a worker; the rest waits outside
 HINTS = 50_000  #: how many hints may wait; beyond that a sweep takes their place
-ROUND_FILES = 2_000  #: how many looks between two glances at the hints
 HEALTH_S = 5.0  #: how often the root itself is looked at
 BACK_OFF_S = 60.0  #: the longest wait between two looks at an unreachable root
-
-
-@dataclass(slots=True)
-class _Listing:
-    """A sweep under way."""
-
-    stretches: Iterator[Seen]
-    since_s: float
-    files: int = 0
-    unlisted: list[str] = field(default_factory=list)
-    unreadable: int = 0  #: of these, how many are there all the same
+HELD_S = 600.0  #: reads that hang count together when they come within this time
 
 
 class Scout:
@@ -59,28 +49,28 @@ class Scout:
         health: Health,
     ) -> None:
         self.root, self.name = root.key, root.name or root.key
-        self.means = watch.choose(self.root, root.watch, mountinfo())
         self.health = health
-        self.swept_files = 0  #: files that the last whole sweep saw
-        self.sweep_s = 0.0  #: how long it took
         self._root, self._settings = root, settings
-        self._ledger, self._roll, self._kernel = ledger, roll, kernel
+        self._ledger = ledger
         self._offer, self._refuse = offer, refuse
         self._ignored = Ignored.of(root.ignore)
-        quiet_s = root.quiet_s or (
-            settings.settle.quiet_s
-            if self.means.how == "events"
-            else settings.settle.quiet_polled_s
+        self._reach = Reach(self.root, deadline_s=settings.sweep.deadline_s)
+        self._footing = Footing(root, ledger, kernel=kernel, reach=self._reach, health=health)
+        self.sweeps = Sweeps(
+            self.root,
+            settings.sweep,
+            ignored=self._ignored,
+            reach=self._reach,
+            roll=roll,
+            found=self._found,
         )
-        self._settling = Settling(quiet_s=quiet_s, limit=SETTLING_FILES)
+        self._settling = Settling(quiet_s=settings.settle.quiet_polled_s, limit=FILES)
         self._past: dict[str, Past] = {}
         self._hints = Hints(HINTS)
         self._in_flight = InFlight()
-        self._check = RootCheck(self.root, root.sentinel)
-        self._listing: _Listing | None = None
-        self._next_sweep_s = 0.0
         self._next_health_s = 0.0
         self._back_off_s = 1.0
+        self._held, self._held_s, self._held_why = 0, 0.0, ""
         self._alive_s = time.monotonic()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"scout {self.root}", daemon=True)
@@ -92,6 +82,8 @@ class Scout:
     def stop(self) -> None:
         """Stop looking, soon."""
         self._stopping.set()
+        self._reach.close()
+        self._footing.close()
         self._hints.wake()
 
     def join(self, within_s: float) -> None:
@@ -100,13 +92,28 @@ class Scout:
 
     @property
     def silent_s(self) -> float:
-        """How long ago this scout last got anywhere; large when its share hangs."""
+        """How long ago this scout last got anywhere."""
         return time.monotonic() - self._alive_s
 
     @property
     def waiting(self) -> int:
         """How many files are settling."""
         return len(self._settling)
+
+    @property
+    def hanging(self) -> int:
+        """How many looks at the root have not returned, and were given up."""
+        return self._reach.hanging + self._footing.hanging
+
+    @property
+    def means(self) -> watch.Means:
+        """How the root is watched, and why."""
+        return self._footing.means
+
+    @property
+    def _room(self) -> int:
+        """How many more files may settle or wait for a worker."""
+        return max(0, FILES - len(self._settling) - len(self._in_flight))
 
     def hint(self, paths: Sequence[str]) -> None:
         """Ask for a look at these files."""
@@ -121,6 +128,12 @@ class Scout:
         """These files have an outcome; what was said of them meanwhile counts now."""
         self.hint(self._in_flight.done(paths))
 
+    def held_up(self, paths: Sequence[str], why: str) -> None:
+        """A worker hangs with a file of this root; these others were given back unread."""
+        self._in_flight.done(paths)
+        self._held_why = why
+        self._hints.wake()
+
     def _run(self) -> None:
         while not self._stopping.is_set():
             self._alive_s = time.monotonic()
@@ -130,40 +143,52 @@ class Scout:
                 except OSError as error:
                     self._unreachable(error.strerror or type(error).__name__)
             except IngestError as error:  # The catalog halts; the folder keeps everything.
-                self._listing = None
+                self.sweeps.drop()
                 log.warning("scout_waits", root=self.root, reason=str(error.reason))
                 self._stopping.wait(self._back_off_s)
             except Exception:
-                self._listing = None
+                self.sweeps.drop()
                 if not self._stopping.is_set():
                     log.exception("scout_failed", root=self.root)
                     self._stopping.wait(self._back_off_s)
 
     def _round(self) -> None:
-        """One turn: the root, the hints, a stretch of the sweep, what has settled."""
-        now_s = time.monotonic()
-        if now_s >= self._next_health_s:
+        """One turn: the root, the hints, a stretch of a sweep, what has settled."""
+        if self._held_why:
+            raise TimeoutError(errno.ETIMEDOUT, f"files cannot be read: {self._take_held()}")
+        if time.monotonic() >= self._next_health_s:
             self._check_root()
-        if (room := self._settling.room) > 0:
-            hints = self._hints.take(self._idle_s(now_s), min(ROUND_FILES, room))
-        else:
-            hints = []
-            self._stopping.wait(0.1)
-        if self._hints.lost:
-            self._hints.lost = False
-            self._next_sweep_s = 0.0
-        self._follow(hints)
-        if self._listing is None and time.monotonic() >= self._next_sweep_s:
-            self._begin_sweep()
-        if self._listing is not None and self._settling.room > ROUND_FILES:
-            self._sweep_on(self._listing)
+        self._follow(self._next_hints())
+        ended = self.sweeps.advance(self._room, self._still_same)
+        if ended is not None:
+            self.health.complain("listing", ended)
         self._settle()
 
-    def _idle_s(self, now_s: float) -> float:
+    def _take_held(self) -> str:
+        """Count how often reads hang: each time we stay away for longer."""
+        now_s = time.monotonic()
+        self._held = self._held + 1 if now_s - self._held_s < HELD_S else 1
+        self._held_s, why, self._held_why = now_s, self._held_why, ""
+        self._back_off_s = max(self._back_off_s, min(BACK_OFF_S, 2.0**self._held))
+        return why
+
+    def _next_hints(self) -> list[tuple[str, bool]]:
+        room = self._room
+        if not room:
+            self._stopping.wait(0.1)
+            return []
+        hints = self._hints.take(self._idle_s(room), min(STRETCH, room))
+        if self._hints.lost:
+            self._hints.lost = False
+            self.sweeps.soon()
+        return hints
+
+    def _idle_s(self, room: int) -> float:
         """How long a round may wait for hints."""
-        if self._listing is not None and self._settling.room > ROUND_FILES:
+        if self.sweeps.busy(room):
             return 0.0
-        due = [self._next_health_s, self._next_sweep_s, now_s + 1.0]
+        now_s = time.monotonic()
+        due = [self._next_health_s, self.sweeps.due_s, now_s + 1.0]
         if (settled := self._settling.next_due_s()) is not None:
             due.append(settled)
         return max(0.0, min(due) - now_s)
@@ -171,145 +196,112 @@ class Scout:
     def _check_root(self) -> None:
         """Look at the root itself. Another device or folder in its place is swept from scratch.
 
-        raises  OSError when it is not there, or its sentinel is not
+        raises  OSError when it is not there, or its sentinel or its mount is not
         """
-        if self._check.look():
-            self.means = watch.choose(self.root, self._root.watch, mountinfo())
-            self._watch_kernel()
-            self._next_sweep_s, self._listing = 0.0, None
-        self._next_health_s = time.monotonic() + HEALTH_S
+        news = self._footing.check(self._hints.put)
+        self.sweeps.polled = self.means.polled
+        self.sweeps.not_mounted = self._footing.not_mounted
+        if news == "another":
+            settle = self._settings.settle
+            quiet_s = settle.quiet_polled_s if self.means.polled else settle.quiet_s
+            self._forget_all(self._root.quiet_s or quiet_s)
+            self.sweeps.begin_anew()
+        elif news == "unheard":
+            self.sweeps.soon()
+        self._next_health_s = time.monotonic() + min(HEALTH_S, self._settings.sweep.hot_s)
         self._back_off_s = 1.0
-        self.health.better("unreachable")
+        self.health.found()
 
-    def _watch_kernel(self) -> None:
-        if self.means.how != "events":
-            return
-        try:
-            self._kernel.add(self.root, self._hints.put)
-        except OSError as error:
-            why = f"no kernel events ({error.strerror}); raise fs.inotify.max_user_watches"
-            self.means = watch.Means(how="poll", why=why)
-            log.warning("root_polled", root=self.root, why=why)
+    def _still_same(self) -> bool:
+        """Look whether the root is what it was, and not only reachable."""
+        before = self._footing.seen
+        self._check_root()
+        return self._footing.seen == before
 
     def _unreachable(self, why: str) -> None:
-        """Believe nothing the root says until it is back."""
-        self._listing = None
-        self._check.forget()
-        self._kernel.remove(self.root)
-        self.health.set("unreachable", why)
+        """Believe nothing the root says until it is back; then begin from scratch."""
+        self.sweeps.drop()
+        self._forget_all(self._settling.quiet_s)
+        self._footing.lose(why)
         self._stopping.wait(self._back_off_s)
         self._back_off_s = min(BACK_OFF_S, self._back_off_s * 2)
         self._next_health_s = 0.0
 
+    def _forget_all(self, quiet_s: float) -> None:
+        """Nobody looked for a while, or it is another root: files settle anew."""
+        self._settling.begin_anew(quiet_s)
+        self._past.clear()
+
     def _follow(self, hints: Sequence[tuple[str, bool]]) -> None:
         """Look where the hints point."""
-        sightings = []
+        hints = [(path, is_folder) for path, is_folder in hints if not self._ignored.path(path)]
+        if files := [path for path, is_folder in hints if not is_folder]:
+            self._found(self._look(files))
         for path, is_folder in hints:
-            if self._ignored.path(path):
-                continue
             if is_folder:
                 self._sweep_below(path)
-            else:
-                sightings.extend(self._look(path))
-        self._consider(sightings)
 
     def _sweep_below(self, path: str) -> None:
         """List a folder that is new: its files may have come before the kernel watched it."""
+        listed = sweep(self.root, self._ignored, below=path, stretch=STRETCH, beat=beat)
         try:
-            for seen in sweep(self.root, self._ignored, below=path, stretch=ROUND_FILES):
-                self._take(seen)
-                if self._settling.room <= ROUND_FILES:
+            while (seen := self._reach.call(lambda: next(listed, None))) is not None:
+                self._found(seen)
+                if self._room <= STRETCH:
                     self._hints.lose()  # More than fits now: the sweep, which waits for room.
                     return
-        except (FileNotFoundError, NotADirectoryError):
-            return  # It left again; if it comes back, so does a hint, or the sweep finds it.
-
-    def _begin_sweep(self) -> None:
-        self._roll.begin()
-        stretches = sweep(self.root, self._ignored, stretch=ROUND_FILES)
-        self._listing = _Listing(stretches, time.monotonic())
-
-    def _sweep_on(self, listing: _Listing) -> None:
-        """Take the next stretch of the sweep under way."""
-        seen = next(listing.stretches, None)
-        if seen is not None:
-            listing.files += len(seen.sightings)
-            listing.unlisted += [path for path, _ in seen.unlisted]
-            listing.unreadable += sum(not left(error) for _, error in seen.unlisted)
-            self._roll.note(
-                [*(look.path for look in seen.sightings), *(fault.path for fault in seen.faults)]
-            )
-            self._take(seen)
-            return
-        self._listing = None
-        before = self._check.identity
-        self._check_root()
-        # What was listed counts only if it is still the same root.
-        if self._check.identity == before:
-            self._end_sweep(listing)
-
-    def _end_sweep(self, done: _Listing) -> None:
-        self._roll.end(done.unlisted)
-        self.swept_files = done.files
-        self.sweep_s = time.monotonic() - done.since_s
-        if done.unreadable:
-            self.health.set("degraded", f"{done.unreadable} folders or files not readable")
-        else:
-            self.health.better("degraded")
-        polled = self.means.how == "poll"
-        every_s = self._settings.sweep.hot_s if polled else self._settings.sweep.full_sweep_s
-        # A sweep takes at most a tenth of the time; the jitter keeps roots out of step.
-        wait_s = max(every_s, 10 * self.sweep_s) * random.uniform(0.75, 1.25)  # noqa: S311 -- no secret
-        self._next_sweep_s = time.monotonic() + wait_s
-        log.debug("swept", root=self.root, files=self.swept_files, took_s=round(self.sweep_s, 3))
-
-    def _take(self, seen: Seen) -> None:
-        for path, error in seen.unlisted:
-            if error.errno in SHARE_TROUBLE:
-                raise error
+        except OSError as error:
+            # If it left and comes back, so does a hint; else the sweep says what is wrong.
+            if error.errno in SHARE_GONE:
+                raise
             if not left(error):
-                log.warning("not_listed", root=self.root, path=path, why=error.strerror)
-        self._consider(seen.sightings)
+                self._hints.lose()
+
+    def _found(self, seen: Seen) -> None:
+        """Let files settle that the ledger does not know as they are."""
         if seen.faults:
             self._refuse(seen.faults)
-
-    def _consider(self, sightings: Sequence[Sighting]) -> None:
-        """Let files settle that the ledger does not know as they are."""
-        free = [look for look in sightings if not self._in_flight.has(look.path)]
+        free = [look for look in seen.sightings if not self._in_flight.has(look.path)]
         for sighting, past in self._ledger.unknown(free):
             if past.known:
                 self._past[sighting.path] = past
+            self.sweeps.changed(sighting.path)
             self._offer_settled(sighting)
 
     def _settle(self) -> None:
         """Look again at what should have settled by now."""
-        for path in self._settling.due(time.monotonic(), ROUND_FILES):
-            if self._stopping.is_set():
-                return
-            found = self._look(path)
-            if not found:
-                self._settling.forget(path)
-                self._past.pop(path, None)
-            for sighting in found:
-                self._offer_settled(sighting)
+        due = self._settling.due(time.monotonic(), STRETCH)
+        if not due:
+            return
+        seen = self._look(due)
+        for path in [*seen.absent, *(fault.path for fault in seen.faults)]:
+            self._forget(path)
+        for path, _ in seen.unlisted:
+            self._forget(path)
+        if seen.faults:
+            self._refuse(seen.faults)
+        for sighting in seen.sightings:
+            self._offer_settled(sighting)
+
+    def _forget(self, path: str) -> None:
+        self._settling.forget(path)
+        self._past.pop(path, None)
 
     def _offer_settled(self, sighting: Sighting) -> None:
-        if not self._settling.saw(sighting):
+        if self._stopping.is_set() or not self._settling.saw(sighting):
             return
         self._in_flight.add(sighting.path)
         if not self._offer(sighting, self._past.pop(sighting.path, Past())):
             self.done([sighting.path])
 
-    def _look(self, path: str) -> list[Sighting]:
-        """Look at one file: itself, or nothing when it left or is none."""
-        try:
-            return [look(self.root, path)]
-        except IngestError as error:
-            self._refuse([fault(self.root, path, error)])
-            return []
-        except OSError as error:
-            if error.errno in SHARE_TROUBLE:
-                raise
-            if not left(error):
-                log.warning("not_looked_at", root=self.root, path=path, why=error.strerror)
-            return []
+    def _look(self, paths: Sequence[str]) -> Seen:
+        """Look at some files.
+
+        raises  OSError when it is the share that is the trouble
+        """
+        seen = self._reach.call(lambda: look_at(self.root, paths, beat))
+        for path, error in seen.unlisted:
+            if error.errno in SHARE_GONE:
+                raise error
+            log.warning("not_looked_at", root=self.root, path=path, why=error.strerror)
+        return seen

@@ -10,15 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from apscheduler.events import (
-    EVENT_JOB_ERROR,
-    EVENT_JOB_MISSED,
-    JobExecutionEvent,
-)
-from apscheduler.schedulers.background import BackgroundScheduler
 
-from ingestd import __version__, config, reconcile
-from ingestd.errors import IngestError
+from ingestd import __version__, config, reconcile, retries
+from ingestd.jobs import Jobs
 from ingestd.rollcall import RollCall
 from ingestd.rootcheck import Health, State
 from ingestd.scout import Scout
@@ -52,7 +46,7 @@ class Daemon:
     def _build(self) -> None:
         settings, state = self.settings, self.state
         self.works = self._parts.enter_context(
-            Works(settings, state, done=self._done, failed=self._fail)
+            Works(settings, state, done=self._done, failed=self._fail, held_up=self._held_up)
         )
         kernel = KernelWatch(self._overflowed)
         self._parts.callback(kernel.stop)
@@ -83,26 +77,18 @@ class Daemon:
 
     def _jobs(self) -> None:
         """Schedule what is done again and again; one thread, each job once at a time."""
-        scheduler = BackgroundScheduler(
-            timezone="UTC",
-            executors={"default": {"type": "threadpool", "max_workers": 2}},
-            job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
-        )
-        quiet_s = self.settings.series.quiet_s
-        scheduler.add_job(
-            self.works.series.tick, "interval", seconds=max(0.2, min(5.0, quiet_s / 4)), id="series"
-        )
-        scheduler.add_job(self._retry, "interval", seconds=5, id="retry")
-        scheduler.add_job(self._space, "interval", seconds=10, id="space")
-        scheduler.add_job(self.works.catalog.checkpoint, "interval", minutes=10, id="checkpoint")
-        scheduler.add_job(self._watch_scouts, "interval", seconds=10, id="scouts")
-        scheduler.add_listener(
-            lambda event: log.warning("job_late", job=event.job_id, code=event.code),
-            EVENT_JOB_MISSED,
-        )
-        scheduler.add_listener(job_failed, EVENT_JOB_ERROR)
-        scheduler.start()
-        self._parts.callback(scheduler.shutdown, wait=False)
+        self._timer = Jobs()
+        self._parts.callback(self._timer.stop)
+        quiet_s, first_s = self.settings.series.quiet_s, self.settings.retry.first_s
+        for job, every_s in (
+            (self.works.series.tick, max(0.2, min(5.0, quiet_s / 4))),
+            (self._retry, max(0.2, min(5.0, first_s))),
+            (self._space, 10.0),
+            (self.works.catalog.checkpoint, 600.0),
+            (self._watch_scouts, 10.0),
+        ):
+            self._timer.add(job, every_s)
+        self._timer.start()
 
     def run(self) -> int:
         """Live until a signal; give the exit code."""
@@ -113,7 +99,7 @@ class Daemon:
             roots=[scout.root for scout in self._scouts.values()],
         )
         while not self._stop.wait(1.0):
-            pass
+            self._timer.look_at_clock()
         log.info("stopping")
         self.close()
         log.info("stopped", files=self.works.conductor.tally.files)
@@ -155,8 +141,9 @@ class Daemon:
             "watch": scout.means.how,
             "watch_why": scout.means.why,
             "settling": scout.waiting,
-            "swept_files": scout.swept_files,
-            "sweep_s": round(scout.sweep_s, 3),
+            "hanging": scout.hanging,
+            "swept_files": scout.sweeps.files,
+            "sweep_s": round(scout.sweeps.took_s, 3),
             **self.works.takers.status(scout.root),
         }
 
@@ -164,6 +151,11 @@ class Daemon:
         scout = self._scouts.get(root)
         if scout is not None:
             scout.done(paths)
+
+    def _held_up(self, root: str, paths: Sequence[str], why: str) -> None:
+        scout = self._scouts.get(root)
+        if scout is not None:
+            scout.held_up(paths, why)
 
     def _fail(self, error: BaseException) -> None:
         """End the program: a part of it cannot go on, and a new start may."""
@@ -179,11 +171,15 @@ class Daemon:
         level = log.info if health == "healthy" else log.warning
         level(f"root_{health}", root=root, why=why)
         self.works.catalog.tell(f"root_{health}", root=root, detail=why)
+        if health != "unreachable":
+            retries.retry_now(self.works.catalog, root)
 
     def _retry(self) -> None:
         for scout in self._scouts.values():
             if scout.health.state != "unreachable":
-                scout.hint(reconcile.due_retries(self.works.catalog, scout.root))
+                unread = retries.unread(self.works.catalog, scout.root)
+                scout.health.complain("reading", unread)
+                scout.hint(retries.due_retries(self.works.catalog, scout.root))
 
     def _space(self) -> None:
         """Take no new work while a disk of ours is nearly full, or the archive is in trouble."""
@@ -210,11 +206,3 @@ class Daemon:
         until_s = time.monotonic() + 1.0
         for scout in self._scouts.values():
             scout.join(until_s - time.monotonic())
-
-
-def job_failed(event: JobExecutionEvent) -> None:
-    """Tell of a job that failed; while we halt it is only late, and comes again."""
-    if isinstance(event.exception, IngestError):
-        log.warning("job_halted", job=event.job_id, reason=str(event.exception.reason))
-    else:
-        log.error("job_failed", job=event.job_id, exc_info=event.exception)

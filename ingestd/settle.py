@@ -54,6 +54,12 @@ class Settling:
         """When the next file must be looked at; None when nothing waits."""
         return self._due[0][0] if self._due else None
 
+    def begin_anew(self, quiet_s: float) -> None:
+        """Forget all files: nobody looked at them for a while, or other rules hold now."""
+        self.quiet_s = quiet_s
+        self._first.clear()
+        self._due.clear()
+
     def forget(self, path: str) -> None:
         """Drop a file that is not there any more."""
         self._first.pop(path, None)

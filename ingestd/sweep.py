@@ -8,28 +8,31 @@ import errno
 import fnmatch
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ingestd.errors import IngestError
-from ingestd.files import as_path, as_text, look, mtime_ns
+from ingestd.files import as_path, as_text, look, mtime_ns, too_long
 from ingestd.model import Fault, Sighting
 
-#: What the kernel says when a share, and not a file, is the trouble.
-SHARE_TROUBLE = frozenset(
+#: What the kernel says when the way to a whole share is broken.
+SHARE_GONE = frozenset(
     {
-        errno.ESTALE,
-        errno.EIO,
         errno.EHOSTDOWN,
         errno.EHOSTUNREACH,
+        errno.ENETDOWN,
+        errno.ENETUNREACH,
         errno.ENOTCONN,
         errno.ETIMEDOUT,
-        errno.ENXIO,
         errno.ENODEV,
         errno.ECONNRESET,
+        errno.ECONNABORTED,
         errno.ESHUTDOWN,
     }
 )
+#: What it says of a share, and of one damaged or replaced folder as well.
+SHARE_DOUBT = frozenset({errno.EIO, errno.ESTALE, errno.ENXIO, errno.EREMOTEIO})
+SHARE_TROUBLE = SHARE_GONE | SHARE_DOUBT
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +75,34 @@ class Seen:
     sightings: list[Sighting] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)  #: entries that can be no DICOM file
     unlisted: list[tuple[str, OSError]] = field(default_factory=list)  #: folders we could not list
+    folders: list[str] = field(default_factory=list)  #: folders that will be listed
+    absent: list[str] = field(default_factory=list)  #: `look_at` only: not there, or no file now
 
     def __len__(self) -> int:
         return len(self.sightings) + len(self.faults) + len(self.unlisted)
 
 
-def sweep(root: str, ignored: Ignored, *, below: str = "", stretch: int = 4096) -> Iterator[Seen]:
+def everywhere(_: str) -> bool:
+    """List every folder."""
+    return True
+
+
+def sweep(
+    root: str,
+    ignored: Ignored,
+    *,
+    below: str = "",
+    stretch: int = 4096,
+    enter: Callable[[str], bool] = everywhere,
+    beat: Callable[[], None] = lambda: None,
+) -> Iterator[Seen]:
     """List everything under `root`/`below`, a stretch of entries at a time.
 
     Folders wait as text on a stack, files only within their stretch: memory does not grow with
     the number of files.
 
+    enter   asked of each folder below the first whether to list it too
+    beat    called before each call that may hang
     raises  OSError when the first folder itself cannot be listed
     """
     seen = Seen()
@@ -90,68 +110,93 @@ def sweep(root: str, ignored: Ignored, *, below: str = "", stretch: int = 4096) 
     first = True
     while folders:
         folder = folders.pop()
+        beat()
         try:
             with os.scandir(as_path(root, folder)) as entries:
                 for entry in entries:
+                    beat()
                     if not ignored.entry(entry):
-                        take(root, folder, entry, folders, seen)
+                        found = take(root, folder, entry, seen)
+                        if found is not None and enter(found):
+                            folders.append(found)
+                            seen.folders.append(found)
                     if len(seen) >= stretch:
                         yield seen
                         seen = Seen()
         except OSError as error:
             if first:
                 raise
-            seen.unlisted.append((folder, error))
+            not_listed(root, folder, error, seen)
         first = False
     yield seen
 
 
-def take(
-    root: str,
-    folder: str,
-    entry: "os.DirEntry[str]",
-    folders: list[str],
-    seen: Seen,
-) -> None:
-    """Put one entry where it belongs: on the stack, among the sightings, among the faults."""
+def not_listed(root: str, folder: str, error: OSError, seen: Seen) -> None:
+    """Note that a folder could not be listed, and so nothing is known of what is in it."""
+    seen.unlisted.append((folder, error))
+    if error.errno == errno.ENAMETOOLONG:
+        seen.faults.append(fault(root, folder, too_long(as_path(root, folder))))
+
+
+def take(root: str, folder: str, entry: "os.DirEntry[str]", seen: Seen) -> str | None:
+    """Put one entry where it belongs: among the sightings or the faults; give a folder's path."""
     name = as_text(entry.name)
     text = f"{folder}/{name}" if folder else name
     try:
         if entry.is_dir(follow_symlinks=False):
-            folders.append(text)
-        elif entry.is_symlink():
-            take_link(root, text, seen)
+            return text
+        if entry.is_symlink():
+            seen.sightings.append(look(root, text))
         else:
-            seen.sightings.append(look(root, text, entry.stat(follow_symlinks=False)))
+            seen.sightings.append(look(root, text, status_of(entry)))
     except IngestError as error:
         seen.faults.append(fault(root, text, error))
-    except FileNotFoundError:  # It left while we listed; the next sweep knows more.
-        return
+    except (FileNotFoundError, IsADirectoryError):
+        return None  # It left while we listed; or a link to a folder, which is listed itself.
     except OSError as error:
         seen.unlisted.append((text, error))
+    return None
 
 
-def take_link(root: str, text: str, seen: Seen) -> None:
-    """Look at a symbolic link: a file of the root, a folder of it (listed there), or refused."""
+def status_of(entry: "os.DirEntry[str]") -> os.stat_result:
+    """Look at an entry of a folder."""
     try:
-        seen.sightings.append(look(root, text))
-    except IngestError as error:
-        seen.faults.append(fault(root, text, error))
-    except IsADirectoryError:
-        return
+        return entry.stat(follow_symlinks=False)
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise too_long(entry.path) from error
+        raise
+
+
+def look_at(root: str, paths: Sequence[str], beat: Callable[[], None] = lambda: None) -> Seen:
+    """Look at some files, each by its path."""
+    seen = Seen()
+    for path in paths:
+        beat()
+        try:
+            seen.sightings.append(look(root, path))
+        except IngestError as error:
+            seen.faults.append(fault(root, path, error))
+        except OSError as error:
+            if left(error):
+                seen.absent.append(path)
+            else:
+                seen.unlisted.append((path, error))
+    return seen
 
 
 def fault(root: str, text: str, error: IngestError) -> Fault:
-    """Say of an entry why it cannot be read.
-
-    raises  OSError when it is not there any more
-    """
-    status = os.lstat(as_path(root, text))
+    """Say of an entry why it cannot be read."""
+    try:
+        status = os.lstat(as_path(root, text))
+        size_bytes, changed_ns = status.st_size, mtime_ns(status)
+    except OSError:  # It left, or its path is too long to ask.
+        size_bytes = changed_ns = 0
     return Fault(
         root=root,
         path=text,
-        size_bytes=status.st_size,
-        mtime_ns=mtime_ns(status),
+        size_bytes=size_bytes,
+        mtime_ns=changed_ns,
         reason=error.reason,
         detail=error.detail,
     )

@@ -7,7 +7,8 @@ their final place and are moved by the catalog, which alone knows which file win
 import errno
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,7 +17,7 @@ import pyarrow as pa
 from ingestd import config, tables
 from ingestd.errors import IngestError, Reason, Verdict
 from ingestd.files import staged
-from ingestd.model import Arrival, SeriesFile, SeriesJob
+from ingestd.model import Arrival, Fault, SeriesFile, SeriesJob
 from ingestd.tables import Batch
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Beat = Callable[[int], None]
+Beat = Callable[..., None]
 
 COVER = "cover"  #: in the name of a series' one picture while it waits; see `files.staged`
 
@@ -40,7 +41,7 @@ class Cover(NamedTuple):
     failures: Sequence[tuple[str, str, str]]  #: SOPInstanceUID, reason, detail
 
 
-def unheard(_: int) -> None:
+def unheard(_: int, *, computing: bool = False) -> None:
     """Beat where nobody listens."""
 
 
@@ -63,6 +64,7 @@ def ingest(
                 arrival,
                 max_file_bytes=settings.workers.max_file_bytes,
                 text_bytes=settings.catalog.text_bytes,
+                have_read=partial(beat, index, computing=True),
             )
         except IngestError as error:
             refused.append((arrival, error))
@@ -222,3 +224,22 @@ def file_rows(rows: Sequence["Parsed"], refused: Sequence[tuple[Arrival, IngestE
         + [None] * len(refused),
     }
     return pa.table(columns, schema=tables.FILE)
+
+
+def fault_rows(faults: Sequence[Fault], seqs: Iterable[int]) -> pa.Table:
+    """Make the ledger's rows for entries that are refused by what they are."""
+    rows = [
+        {
+            "seq": seq,
+            "root": fault.root,
+            "path": fault.path,
+            "size_bytes": fault.size_bytes,
+            "mtime_ns": fault.mtime_ns,
+            "reason": str(fault.reason),
+            "detail": fault.detail,
+            "attempts": 1,
+            "known": True,
+        }
+        for seq, fault in zip(seqs, faults, strict=False)
+    ]
+    return pa.Table.from_pylist(rows, schema=tables.FILE)

@@ -4,10 +4,11 @@ A hint says "look there". It may come twice and it may not come at all: the swee
 what is missing, so nothing here is ever the only way to a file.
 """
 
+import ctypes
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,7 +23,7 @@ from watchdog.events import (
     FileSystemEventHandler,
 )
 from watchdog.observers import Observer
-from watchdog.observers.api import BaseObserver, ObservedWatch
+from watchdog.observers.api import BaseObserver
 
 from ingestd.files import as_text
 
@@ -59,6 +60,10 @@ LOCAL = frozenset(
 )
 
 
+SYSCTL = "raise it with: sysctl -w fs.inotify.max_user_watches=1048576"
+IN_DELETE_SELF = 0x400  #: inotify(7)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hint:
     """Look at this path below the root; a folder wants to be listed."""
@@ -73,6 +78,12 @@ class Means:
 
     how: Literal["events", "poll"]
     why: str
+    polled_too: bool = False  #: a part of it sends no events, or the kernel has no more watches
+
+    @property
+    def polled(self) -> bool:
+        """Whether it changes without our being told."""
+        return self.how == "poll" or self.polled_too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,18 +94,23 @@ class Mount:
     kind: str  #: type of the file system, as the kernel names it
 
 
-def choose(path: str, wish: Literal["auto", "events", "poll"], mountinfo: str) -> Means:
+def choose(
+    wish: Literal["auto", "events", "poll"], mount: Mount, below: Sequence[Mount] = ()
+) -> Means:
     """Decide for one root.
 
-    path       absolute path of the root
-    mountinfo  the text of /proc/self/mountinfo (proc(5))
+    mount  what it lies on
+    below  what is mounted in it
     """
     if wish != "auto":
         return Means(how=wish, why="the config says so")
-    kind = mount_of(path, mountinfo).kind
-    if kind in LOCAL:
-        return Means(how="events", why=f"{kind} is local")
-    return Means(how="poll", why=f"{kind} may change without this kernel's knowing")
+    if mount.kind not in LOCAL:
+        return Means(how="poll", why=f"{mount.kind} may change without this kernel's knowing")
+    shares = [f"{one.kind} at {one.place}" for one in below if one.kind not in LOCAL]
+    if shares:
+        more = f"; {', '.join(shares)} is polled"
+        return Means(how="events", why=f"{mount.kind} is local{more}", polled_too=True)
+    return Means(how="events", why=f"{mount.kind} is local")
 
 
 def mount_of(path: str, mountinfo: str) -> Mount:
@@ -112,6 +128,17 @@ def mount_of(path: str, mountinfo: str) -> Mount:
     return best
 
 
+def mounts_below(path: str, mountinfo: str) -> tuple[Mount, ...]:
+    """Name what is mounted in a folder, each place once, the uppermost of several at one place."""
+    found: dict[str, Mount] = {}
+    for line in mountinfo.splitlines():
+        left, _, right = line.partition(" - ")
+        place = unescaped(left.split(" ")[4])
+        if place.startswith(path.rstrip("/") + "/"):
+            found[place] = Mount(place=place, kind=right.split(" ")[0])
+    return tuple(found.values())
+
+
 def unescaped(field: str) -> str:
     r"""Read a field of mountinfo, where blanks are written \040."""
     for code in ("040", "011", "012", "134"):
@@ -120,39 +147,69 @@ def unescaped(field: str) -> str:
 
 
 class KernelWatch:
-    """One inotify observer for life; roots come and go."""
+    """An inotify observer for each root: one that hangs in its share holds up no other."""
 
     def __init__(self, overflowed: Callable[[], None]) -> None:
-        self._observer: BaseObserver = Observer()
-        self._watches: dict[str, ObservedWatch] = {}
+        self._observers: dict[str, BaseObserver] = {}
         self._lock = threading.Lock()
         self._listener = OverflowListener(overflowed)
         logging.getLogger("watchdog.observers").addHandler(self._listener)
-        self._observer.start()
 
     def add(self, root: str, hint: Callable[[Hint], None]) -> None:
         """Send hints for everything under `root`, from now on.
 
-        raises  OSError; ENOSPC when the kernel has no watches left (fs.inotify.max_user_watches)
+        raises  OSError; ENOSPC when the kernel has no watches left (fs.inotify.max_user_watches),
+                EMFILE when it has no observers left (fs.inotify.max_user_instances)
         """
         self.remove(root)
+        observer = Observer()
+        observer.start()
+        try:
+            observer.schedule(Handler(root, hint), root, recursive=True, event_filter=EVENTS)
+        except OSError:
+            observer.stop()
+            raise
         with self._lock:
-            self._watches[root] = self._observer.schedule(
-                Handler(root, hint), root, recursive=True, event_filter=EVENTS
-            )
+            self._observers[root] = observer
+
+    def alive(self, root: str) -> bool:
+        """Whether hints for `root` can still come: all its threads live."""
+        with self._lock:
+            observer = self._observers.get(root)
+        if observer is None or not observer.is_alive():
+            return False
+        reader = getattr(observer, "_inotify_fd", observer)
+        return bool(reader.is_alive()) and all(one.is_alive() for one in observer.emitters)
 
     def remove(self, root: str) -> None:
         """Stop the hints for `root`, if there are any."""
         with self._lock:
-            watch = self._watches.pop(root, None)
-            if watch is not None:
-                self._observer.unschedule(watch)
+            observer = self._observers.pop(root, None)
+        if observer is not None:
+            observer.stop()
 
     def stop(self) -> None:
         """Send no more hints."""
         logging.getLogger("watchdog.observers").removeHandler(self._listener)
-        self._observer.stop()
-        self._observer.join(2.0)
+        with self._lock:
+            observers = list(self._observers.values())
+            self._observers.clear()
+        for observer in observers:
+            observer.stop()
+        for observer in observers:
+            observer.join(2.0)
+
+
+def watches_left(root: str) -> bool:
+    """Whether the kernel still gives watches: watchdog is silent about folders it got none for."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    handle = libc.inotify_init1(os.O_CLOEXEC)
+    if handle < 0:
+        return False
+    try:
+        return int(libc.inotify_add_watch(handle, os.fsencode(root), IN_DELETE_SELF)) >= 0
+    finally:
+        os.close(handle)
 
 
 class Handler(FileSystemEventHandler):

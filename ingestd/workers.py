@@ -4,6 +4,9 @@ An `Executor`, so that another one (Dask's, say) can take its place. What is sub
 importable in another process and accept `beat`, which it calls with the index of each item that
 it takes up: the deadline counts from the last beat, and when the process dies, hangs or asks for
 too much memory, the `WorkerLost` that the future raises names the item in hand.
+
+A process that got nowhere and used hardly any CPU was waiting for a disk or a share: that is no
+fault of the item. One that said it is `computing` by then waits for nobody.
 """
 
 import ctypes
@@ -36,6 +39,7 @@ PR_SET_PDEATHSIG = 1  # prctl(2)
 IDLE_DEATHS = 5  #: so often a call is sent again whose process died before it took it up
 RESTART_S = 1.0  #: pause after a process could not be started
 START_S = 60.0  #: a worker that has not said hello by then will not
+IDLE = 0.1  #: a process that used less of one CPU than this was waiting
 
 
 class WorkerLost(Exception):
@@ -186,6 +190,7 @@ class Pool(Executor):
     def _serve(self, worker: _Worker, call: _Call) -> Any:
         """Send one call, follow its beats, and give its result."""
         at: int | None = None
+        computing, used_s = False, None
         try:
             worker.pipe.send((call.fn, call.args, call.kwargs))
             due_s = time.monotonic() + self._deadline_s
@@ -194,13 +199,14 @@ class Pool(Executor):
                     raise PoolClosed
                 left_s = due_s - time.monotonic()
                 if not worker.pipe.poll(max(0.0, min(left_s, 0.5))):
-                    if left_s > 0:
-                        continue
-                    detail = f"no progress in {self._deadline_s:g} s"
-                    raise WorkerLost(Reason.WORKER_TIMEOUT, detail, at)
+                    used_s = cpu_s(worker.process.pid) if used_s is None else used_s
+                    if left_s <= 0:
+                        raise self._overdue(worker, at, None if computing else used_s)
+                    continue
                 kind, content = worker.pipe.recv()
                 if kind == "beat":
-                    at, due_s = content, time.monotonic() + self._deadline_s
+                    (at, computing), used_s = content, None
+                    due_s = time.monotonic() + self._deadline_s
                 elif kind == "log":
                     level, event, details = content
                     log.log(level, event, **details)
@@ -216,6 +222,28 @@ class Pool(Executor):
         if kind == "error":
             raise content
         return content
+
+    def _overdue(self, worker: _Worker, at: int | None, before_s: float | None) -> WorkerLost:
+        """Say of a process that got nowhere whether it worked or waited.
+
+        before_s  what it had used of the CPU when it fell silent; None when it may not wait
+        """
+        silent = f"no progress in {self._deadline_s:g} s"
+        if before_s is not None and at is not None:
+            used_s = cpu_s(worker.process.pid) - before_s
+            if used_s < IDLE * self._deadline_s:
+                return WorkerLost(Reason.TRANSIENT_IO, f"{silent}: its disk or share hangs", at)
+        return WorkerLost(Reason.WORKER_TIMEOUT, silent, at)
+
+
+def cpu_s(pid: int | None) -> float:
+    """How much CPU a process has used; nothing when it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            fields = stat.read().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def bury(worker: _Worker) -> None:
@@ -251,13 +279,17 @@ def main(pipe: "Connection[Any, Any]", memory_bytes: int, verbose: bool) -> None
     silence()
     limit_memory(memory_bytes)
     pipe.send(("hello", os.getpid()))
+
+    def beat(at: int, *, computing: bool = False) -> None:
+        pipe.send(("beat", (at, computing)))
+
     while True:
         try:
             fn, args, kwargs = pipe.recv()
         except (EOFError, ConnectionError):
             return
         try:
-            answer = ("done", fn(*args, **kwargs, beat=lambda at: pipe.send(("beat", at))))
+            answer = ("done", fn(*args, **kwargs, beat=beat))
         except MemoryError:
             answer = ("memory", None)
         except Exception as error:  # noqa: BLE001 -- it goes back to whoever asked

@@ -29,6 +29,7 @@ class Works:
         done: Callable[[str, Sequence[str]], None],
         failed: Callable[[BaseException], None],
         halted: Callable[[IngestError], None] = lambda _: None,
+        held_up: Callable[[str, Sequence[str], str], None] | None = None,
     ) -> None:
         self.settings, self.state = settings, state
         patience = Patience(
@@ -53,6 +54,7 @@ class Works:
             touched=self.series.touched,
             failed=failed,
             halted=halted,
+            held_up=held_up,
         )
         self.takers = Takers(self.catalog, settings, state, failed=failed, halted=halted)
         self._tell_done = done

@@ -32,16 +32,19 @@ def wait_for(what: Callable[[], Any], *, within_s: float = 60.0) -> Any:
 
 
 class Running:
-    """A daemon on one drop folder and one state folder."""
+    """A daemon on one drop folder, or more, and one state folder; `settings` are environment."""
 
-    def __init__(self, drop: Path, state: Path, config: Path | None = None) -> None:
+    def __init__(
+        self, drop: Path, state: Path, *more: Path, config: Path | None = None, **settings: str
+    ) -> None:
         self.drop, self.state = drop, state
-        what = ["--config", str(config)] if config else ["--root", str(drop)]
+        roots = [part for root in (drop, *more) for part in ("--root", str(root))]
+        what = ["--config", str(config)] if config else roots
         self.log = state.parent / "daemon.log"
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
                 [*COMMAND, "run", *what, "--state", str(state)],
-                env=os.environ | FAST,
+                env=os.environ | FAST | settings,
                 stderr=log,
                 stdout=log,
             )
@@ -65,6 +68,15 @@ class Running:
             return next(iter(self.rows(query)[0].values()))
         except StateError:
             return None
+
+    def root(self, path: Path) -> dict[str, Any]:
+        """Say what `status` says of a root."""
+        status = ingestd.open(self.state).status()
+        return next(root for root in status["roots"] if root["root"] == str(path))
+
+    def health(self, path: Path) -> str:
+        """Say how a root is."""
+        return str(self.root(path)["health"])
 
     def kill(self) -> None:
         """Take it away as a power cut would."""

@@ -19,7 +19,7 @@ def add(numbers: Sequence[int], *, beat: Callable[[int], None]) -> int:
     return sum(numbers)
 
 
-def act(deeds: Sequence[str], *, beat: Callable[[int], None]) -> int:
+def act(deeds: Sequence[str], *, beat: Callable[..., None]) -> int:
     for index, deed in enumerate(deeds):
         beat(index)
         match deed:
@@ -27,6 +27,12 @@ def act(deeds: Sequence[str], *, beat: Callable[[int], None]) -> int:
                 os.kill(os.getpid(), signal.SIGSEGV)
             case "hang":
                 time.sleep(600)
+            case "stall":
+                beat(index, computing=True)
+                time.sleep(600)
+            case "spin":
+                while True:
+                    pass
             case "eat":
                 bytearray(4 << 30)
             case "tell":

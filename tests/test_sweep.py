@@ -83,9 +83,12 @@ def test_links_stay_inside_the_root(tmp_path: Path) -> None:
     (root / "dangling").symlink_to("nothing")
     seen = everything(root)
     assert paths(seen) == ["folder/file", "inside"]
-    assert [(fault.path, fault.reason) for fault in seen.faults] == [
-        ("outside", Reason.OUTSIDE_ROOT)
+    assert sorted((fault.path, fault.reason, fault.detail) for fault in seen.faults) == [
+        ("dangling", Reason.NOT_A_FILE, "a symbolic link that leads to nothing"),
+        ("loop", Reason.NOT_A_FILE, "a symbolic link that leads to itself"),
+        ("outside", Reason.OUTSIDE_ROOT, "the symbolic link leads out of its root"),
     ]
+    assert not seen.unlisted
 
 
 def test_a_name_that_is_not_utf_8_is_seen_and_can_be_opened_again(tmp_path: Path) -> None:
@@ -112,3 +115,12 @@ def test_a_folder_that_goes_while_it_is_listed_is_said_to_be_unlisted(tmp_path: 
     (tmp_path / "folder").rmdir()
     rest = [path for part in parts for path, _ in part.unlisted]
     assert rest == ["folder"]
+
+
+def test_only_folders_that_are_asked_for_are_listed(tmp_path: Path) -> None:
+    for name in ("a/x", "a/deep/y", "b/z"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    parts = list(sweep(str(tmp_path), NOTHING, enter=lambda folder: folder == "a"))
+    assert sorted(look.path for part in parts for look in part.sightings) == ["a/x"]
+    assert [folder for part in parts for folder in part.folders] == ["a"]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ingestd.watch import Hint, KernelWatch, Means, Mount, choose, mount_of
+from ingestd.watch import Hint, KernelWatch, Means, Mount, choose, mount_of, mounts_below
 
 MOUNTS = r"""21 1 254:0 / / rw,relatime - ext4 /dev/vda rw
 30 21 0:40 / /mnt/share rw,relatime shared:1 - nfs4 server:/x rw,vers=4.2
@@ -52,8 +52,18 @@ def test_mount_of(path: str, expected: Mount) -> None:
     ],
 )
 def test_choose(path: str, wish: str, how: str) -> None:
-    means: Means = choose(path, wish, MOUNTS)  # type: ignore[arg-type]
-    assert means.how == how
+    means: Means = choose(wish, mount_of(path, MOUNTS))  # type: ignore[arg-type]
+    assert (means.how, means.polled) == (how, how == "poll")
+
+
+def test_a_share_mounted_in_a_local_root_is_polled_and_the_rest_has_events() -> None:
+    below = mounts_below("/mnt", MOUNTS)
+    means = choose("auto", mount_of("/mnt", MOUNTS), below)
+    assert (means.how, means.polled) == ("events", True)
+    assert means.why == (
+        "ext4 is local; nfs4 at /mnt/share, cifs at /mnt/with blank, fuse.sshfs at /mnt/twice"
+        " is polled"
+    )
 
 
 @pytest.fixture

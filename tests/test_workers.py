@@ -29,7 +29,9 @@ def test_a_result_comes_back(pool: Pool) -> None:
     ("deed", "reason"),
     [
         pytest.param("die", Reason.WORKER_CRASHED, id="a segfault in a codec"),
-        pytest.param("hang", Reason.WORKER_TIMEOUT, id="a read that hangs"),
+        pytest.param("spin", Reason.WORKER_TIMEOUT, id="a loop without an end"),
+        pytest.param("stall", Reason.WORKER_TIMEOUT, id="a codec that waits for itself"),
+        pytest.param("hang", Reason.TRANSIENT_IO, id="a read that hangs: its share is to blame"),
         pytest.param("eat", Reason.WORKER_MEMORY, id="more memory than the limit"),
     ],
 )

@@ -119,10 +119,11 @@ SELECT
         ELSE f.detail
     END AS detail,
     f.attempts,
+    -- Also of one that is refused by now: what was at fault may be mended some day.
     CASE
-        WHEN v.verdict = 'retry' AND f.attempts < s.attempts
+        WHEN v.verdict = 'retry'
         THEN s.at_utc + to_microseconds(
-            (1e6 * least(s.limit_s, s.first_s * pow(2, f.attempts - 1)))::BIGINT)
+            (1e6 * least(s.limit_s, s.first_s * pow(2, least(f.attempts, 60) - 1)))::BIGINT)
     END AS not_before_utc,
     f.digest, f.SOPInstanceUID,
     s.at_utc AS first_seen_utc,

@@ -32,7 +32,7 @@ class Place:
         self.daemons: list[Running] = []
 
     def start(self) -> Running:
-        self.daemons.append(Running(self.drop, self.folder / "state", self.config))
+        self.daemons.append(Running(self.drop, self.folder / "state", config=self.config))
         return self.daemons[-1]
 
     def stored(self) -> Counter[str]:

@@ -1,0 +1,145 @@
+"""Wiring. Results become rows: gathered into batches, written, and waited for while we halt."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from ingestd import config, tasks
+from ingestd.catalog import Catalog
+from ingestd.errors import IngestError, Reason, StateError
+from ingestd.tables import Batch
+from ingestd.tally import Tally
+
+log = structlog.get_logger()
+
+BROKEN_TRIES = 3  #: so often the catalog is opened anew before the program gives up
+HALT_S = 5.0  #: pause between two tries to write to a full disk
+
+
+class Writer:
+    """Writes what workers made; no more results may wait for it, or be in the making, than fit.
+
+    results     how many
+    open_files  tells how many files have no outcome yet
+    written     told of each batch that is in the catalog
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        settings: config.Catalog,
+        *,
+        results: int,
+        stopping: threading.Event,
+        open_files: Callable[[], int],
+        written: Callable[[Batch], None],
+        touched: Callable[[Iterable[str]], None],
+        halted: Callable[[IngestError], None],
+    ) -> None:
+        self.tally = Tally()
+        self.halted: IngestError | None = None
+        self._catalog, self._settings, self._stopping = catalog, settings, stopping
+        self._open_files, self._written = open_files, written
+        self._touched, self._tell_halt = touched, halted
+        self._results: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        self._room = threading.Semaphore(results)
+
+    def reserve(self) -> bool:
+        """Wait until there is room for one more result; False when we are stopping."""
+        while not self._room.acquire(timeout=0.5):
+            if self._stopping.is_set():
+                return False
+        return True
+
+    def unreserve(self) -> None:
+        """Nothing will come of it."""
+        self._room.release()
+
+    def put(self, batch: Batch) -> None:
+        """Take a result for which room was reserved."""
+        self._results.put(batch)
+
+    def end(self) -> None:
+        """Write what is here, and end."""
+        self._results.put(None)
+
+    def run(self) -> None:
+        """Gather results into batches and write them until told to stop."""
+        stopping = False
+        while not stopping:
+            first = self._results.get()
+            if first is None:
+                return
+            batch, count, stopping = self._gather(first)
+            if not self._commit(batch):
+                return
+            self._room.release(count)
+
+    def _gather(self, first: Batch) -> tuple[Batch, int, bool]:
+        """Add to a result what follows it soon; say how many they are, and whether it ends."""
+        parts = [first]
+        files = first.file.num_rows
+        until_s = time.monotonic() + self._settings.batch_wait_ms / 1000
+        while files < self._settings.batch_rows and self._open_files() > files:
+            try:
+                part = self._results.get(timeout=max(0.0, until_s - time.monotonic()))
+            except queue.Empty:
+                break
+            if part is None:
+                return Batch.of(parts), len(parts), True
+            parts.append(part)
+            files += part.file.num_rows
+        return Batch.of(parts), len(parts), False
+
+    def _commit(self, batch: Batch) -> bool:
+        """Write one batch; while the disk is full, wait. False when we stop without it."""
+        broken = 0
+        while True:
+            try:
+                written = self._catalog.write(batch)
+                break
+            except (IngestError, OSError) as error:
+                self.halt(halting(error))
+                broken += self.halted is not None and self.halted.reason is Reason.CATALOG_BROKEN
+                if broken == BROKEN_TRIES:
+                    raise
+                trouble = error
+            if self._stopping.wait(HALT_S):
+                return False
+            self._mend(trouble)
+        if self.halted:
+            log.info("resumed")
+            self.halted = None
+        self.tally.add(written)
+        self._touched(written.series)
+        for reason, count in written.reasons.items():
+            log.info("refused", reason=reason, files=count)
+        if conflicts := written.states.get("conflict"):
+            log.warning("conflict", files=conflicts, see="SELECT * FROM conflict")
+        self._written(batch)
+        return True
+
+    def _mend(self, trouble: IngestError | OSError) -> None:
+        """Open the catalog anew where that may help: DuckDB calls it invalid after a full disk."""
+        if isinstance(trouble, IngestError) and trouble.reason is not Reason.CATALOG_MEMORY:
+            try:
+                self._catalog.reopen()
+            except StateError as error:
+                log.warning("not_reopened", why=str(error))
+
+    def halt(self, error: IngestError) -> None:
+        """Take no more work until a batch was written."""
+        if self.halted is None:
+            log.error("halted", reason=str(error.reason), detail=error.detail)
+            self._tell_halt(error)
+        self.halted = error
+
+
+def halting(error: IngestError | OSError) -> IngestError:
+    """Say of any trouble while writing why we halt."""
+    if isinstance(error, IngestError):
+        return error
+    return tasks.state_trouble(error)
