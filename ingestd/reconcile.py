@@ -128,7 +128,8 @@ class Series:
                 waiting = self._arrived.keys() - later
                 if not waiting and not self._under_way:
                     return
-                self._lock.wait(0.1)
+                if self._under_way:  # What was judged at once wakes nobody.
+                    self._lock.wait(0.1)
 
     def _take_quiet(self, before_s: float) -> list[str]:
         now_s = time.monotonic()
