@@ -165,7 +165,7 @@ def test_a_share_that_hangs_does_not_keep_the_daemon_from_starting(
     share.fails("getattr * hang")
     daemon = begin(share.mountpoint)
     others_go_on(daemon, "other")
-    assert daemon.health(share.mountpoint) == "unreachable"
+    wait_for(lambda: daemon.health(share.mountpoint) == "unreachable")
     share.fails()
     wait_for(lambda: cataloged(daemon, "before"))
 
