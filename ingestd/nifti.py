@@ -238,7 +238,11 @@ def _gzip(out: BinaryIO, parts: list[bytes | memoryview]) -> None:
     blocks = (part[i : i + BLOCK_BYTES] for part in parts for i in range(0, len(part), BLOCK_BYTES))
     with ThreadPoolExecutor(2) as pool:
         while some := list(islice(blocks, 16)):  # Bounds what waits to be written.
-            for block, packed in zip(some, pool.map(_packed, some), strict=True):
+            try:
+                done = pool.map(_packed, some)
+            except RuntimeError:  # No memory for a thread: it takes longer, and is the same.
+                done = map(_packed, some)
+            for block, packed in zip(some, done, strict=True):
                 out.write(packed)
                 check = isal_zlib.crc32(block, check)
                 size += len(block)

@@ -102,13 +102,19 @@ def series(client: Client, uid: str, *, most: int, edge_px: int, window: str | N
 def spread(images: Sequence[Image], most: int) -> list[Shot]:
     """Choose what to show: of a single image its frames, else of each image the middle one."""
     if len(images) == 1 and images[0].frames > 1:
-        shots = [Shot(images[0], at, f"frame {at + 1}") for at in range(images[0].frames)]
-    else:
-        shots = [Shot(one, None, "" if one.number is None else str(one.number)) for one in images]
-    if len(shots) <= most:
-        return shots
-    last = len(shots) - 1
-    return [shots[round(at * last / max(1, most - 1))] for at in range(most)]
+        frames = thinned(range(images[0].frames), most)
+        return [Shot(images[0], at, f"frame {at + 1}") for at in frames]
+    chosen = thinned(range(len(images)), most)
+    few = [images[at] for at in chosen]
+    return [Shot(one, None, "" if one.number is None else str(one.number)) for one in few]
+
+
+def thinned(places: range, most: int) -> Sequence[int]:
+    """Choose so many places, evenly, the first and the last among them."""
+    if len(places) <= most:
+        return places
+    last = len(places) - 1
+    return [places[round(at * last / max(1, most - 1))] for at in range(most)]
 
 
 def picture(
@@ -134,6 +140,10 @@ def picture(
     )
 
 
+#: Beyond it, and below one part of it, a window means nothing, and arithmetic ends.
+WIDEST = 1e9
+
+
 def as_window(text: str) -> Window:
     """Read a window: a name of PRESETS, or CENTER/WIDTH.
 
@@ -146,7 +156,7 @@ def as_window(text: str) -> Window:
         found = float(center), float(width)
     except ValueError:
         found = 0.0, 0.0
-    if not (abs(found[0]) < 1e30 and 0 < found[1] < 1e30):
+    if not (abs(found[0]) <= WIDEST and 1 / WIDEST <= found[1] <= WIDEST):
         known = ", ".join(PRESETS)
         raise ConfigError(f"--window {text}: give {known}, or CENTER/WIDTH such as 40/400")
     return found

@@ -136,7 +136,10 @@ def _frame_to_show(stored: Stored, at: Layout, first: Decoded, times: int) -> tu
         return middle, first
     near = range(max(0, middle - TRIED_FRAMES), min(at.frames, middle + TRIED_FRAMES))
     for index in sorted(near, key=lambda index: abs(index - middle))[:TRIED_FRAMES]:
-        found = first if index == middle else pixels.decoded(stored, at, index, times=times)
+        try:
+            found = first if index == middle else pixels.decoded(stored, at, index, times=times)
+        except IngestError:  # The picture is of a frame that can be shown; this one cannot.
+            continue
         if (found.values != found.values.flat[0]).any():
             return index, found
     return middle, first

@@ -74,7 +74,9 @@ def test_an_image_is_shown_in_the_window_that_was_asked_for(
     assert made.window_source == ("given" if window else "window")
 
 
-@pytest.mark.parametrize("text", ["lungs", "40", "40/", "40/0", "40/-3", "nan/4", "4/inf", "/"])
+@pytest.mark.parametrize(
+    "text", ["lungs", "40", "40/", "40/0", "40/-3", "nan/4", "4/inf", "/", "0/1e-310", "1e29/4"]
+)
 def test_a_window_that_means_nothing_is_refused_with_words(text: str) -> None:
     with pytest.raises(ConfigError, match="give lung, bone, soft, brain, or CENTER/WIDTH"):
         pictures.as_window(text)
@@ -103,6 +105,10 @@ def test_a_sheet_has_the_slices_in_their_order_stack_by_stack(client: Client) ->
     ).to_pylist()
     assert [image.file.SOPInstanceUID for image in images] == [row["it"] for row in expected]
     assert len(images) == 40
+
+
+def test_frames_are_chosen_without_listing_all_that_a_header_promises() -> None:
+    assert pictures.thinned(range(2**31 - 1), 3) == [0, 2**30 - 1, 2**31 - 2]
 
 
 @pytest.mark.parametrize(

@@ -165,6 +165,12 @@ def test_ybr_becomes_rgb(photometric: str, content: bytes, expected: list[tuple[
     assert np.abs(pixels.frame(dataset)[0].astype(int) - expected).max() <= 1
 
 
+def test_pixels_that_share_a_colour_and_are_no_pairs_cost_the_picture() -> None:
+    dataset = image(bytes(18), (3, 3, 3), PhotometricInterpretation="YBR_FULL_422")
+    with pytest.raises(IngestError, match="no pairs"):
+        pixels.frame(dataset)
+
+
 def test_palette_colours_stay_indices() -> None:
     dataset = wheel("examples_palette.dcm")
     assert pixels.frame(dataset).shape == (dataset.Rows, dataset.Columns)

@@ -297,6 +297,7 @@ def test_segments_are_expanded() -> None:
         pytest.param([0, 9, 1], id="fewer values than it says"),
         pytest.param([0, 1, 5, 2, 9, 6, 0], id="a copy of itself"),
         pytest.param([0, 1, 5] + [1, 65_535, 9] * 2, id="longer than any table"),
+        pytest.param([0, 0, 0, 0, 0, 1, 5], id="a segment that says nothing"),
     ],
 )
 def test_segments_that_make_no_sense_cost_the_picture(words: list[int]) -> None:

@@ -85,6 +85,8 @@ def _expand(words: list[int], word_bytes: int, out: list[int], *, at: int, segme
     top = segments >= 0  # A copied segment may not copy again: no loops.
     while segments and at + 2 < len(words):
         opcode, count = words[at], words[at + 1]
+        if not count:  # Each segment says something, so that their number has a limit too.
+            raise _unusable(f"an empty segment at word {at}")
         if opcode == 0 and at + 2 + count <= len(words):  # Discrete
             out.extend(words[at + 2 : at + 2 + count])
             at += 2 + count

@@ -171,6 +171,11 @@ def _colour(at: Layout, flat: NDArray[Any]) -> NDArray[Any]:
         return flat.reshape(at.shape)
     if at.subsampled:
         flat = _upsampled(flat)
+        if flat.size != at.rows * at.columns * at.samples:
+            raise IngestError(
+                Reason.DECODER_FAILED,
+                f"two pixels share a colour, and {at.rows} x {at.columns} pixels are no pairs",
+            )
     elif at.planar:
         flat = np.moveaxis(flat.reshape(at.samples, at.rows, at.columns), 0, -1)
     values = flat.reshape(at.shape)
