@@ -133,7 +133,13 @@ def pictured(
     from ingestd import thumbnail  # noqa: PLC0415 -- see preload.py
     from ingestd.dicom.values import Problem  # noqa: PLC0415
 
-    made = thumbnail.render_header(header_of(parsed), options)
+    try:
+        made = thumbnail.render_header(header_of(parsed), options)
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 -- a fault of ours costs the picture, not the file
+        detail = f"picturing it raised {type(error).__name__}, a fault of ours"
+        made = thumbnail.NoPicture(reason=Reason.DECODER_FAILED, detail=detail)
     if isinstance(made, thumbnail.NoPicture):
         problem = Problem(kind=str(made.reason), keyword="PixelData", raw=None, detail=made.detail)
         return parsed.without_dataset(problem), (None, None)

@@ -17,10 +17,11 @@ from pydicom.encaps import encapsulate
 from pydicom.errors import InvalidDicomError
 from pydicom.pixels.processing import apply_color_lut
 
-from ingestd import config, thumbnail
+from ingestd import config, tasks, thumbnail
 from ingestd.dicom import pixels, windowing
 from ingestd.dicom.palette import expanded, palette
 from ingestd.errors import IngestError, Reason
+from ingestd.model import Arrival
 from ingestd.thumbnail import WINDOW_SOURCES, NoPicture, Picture, render
 
 OPTIONS = config.Thumbnail(format="png")
@@ -483,3 +484,28 @@ def test_no_thumbnail_of_the_corpus_is_flat_unless_its_frame_is() -> None:
             assert int(values.max()) - int(values.min()) <= 1, path.name
     assert pictures >= 1000
     assert flat == set(FLAT)
+
+
+def test_a_fault_of_ours_costs_the_picture_and_not_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Path(get_testdata_file("CT_small.dcm"))
+    seen = path.stat()
+    arrival = Arrival(
+        seq=1,
+        root=str(path.parent),
+        path=path.name,
+        size_bytes=seen.st_size,
+        mtime_ns=seen.st_mtime_ns,
+    )
+
+    def broken(*_: object, **__: object) -> None:
+        raise ValueError("with something of the patient's in it")
+
+    monkeypatch.setattr(pixels, "decoded", broken)
+    batch = tasks.ingest([arrival], state=tmp_path, settings=config.Config())
+    assert batch.instance["thumbnail_path"].to_pylist() == [None]
+    assert batch.file["reason"].to_pylist() == [None]
+    (problem,) = batch.problem.to_pylist()
+    assert problem["kind"] == "decoder_failed"
+    assert problem["detail"] == "picturing it raised ValueError, a fault of ours"
