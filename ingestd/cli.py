@@ -41,6 +41,9 @@ ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", envvar="INGESTD_CONFIG", help="Config file (TOML)."),
 ]
+WindowOption = Annotated[
+    str | None, typer.Option("--window", help="lung, bone, soft, brain or CENTER/WIDTH.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -218,9 +221,7 @@ def thumbnail(
     uid: Annotated[str, typer.Argument(help="SOPInstanceUID.", metavar="UID")],
     output: Annotated[Path, typer.Option("-o", help="Write to this .jpg, .png or .webp.")],
     *,
-    window: Annotated[
-        str | None, typer.Option("--window", help="lung, bone, soft, brain or CENTER/WIDTH.")
-    ] = None,
+    window: WindowOption = None,
     edge: Annotated[int, typer.Option("--edge", min=16, max=4096, help="Longest edge.")] = 512,
     frame: Annotated[int | None, typer.Option("--frame", help="From 0. Default: middle.")] = None,
     state: StateOption = None,
@@ -243,9 +244,7 @@ def contact_sheet(
     uid: Annotated[str, typer.Argument(help="SeriesInstanceUID.", metavar="UID")],
     output: Annotated[Path, typer.Option("-o", help="Write to this .jpg.")],
     *,
-    window: Annotated[
-        str | None, typer.Option("--window", help="lung, bone, soft, brain or CENTER/WIDTH.")
-    ] = None,
+    window: WindowOption = None,
     edge: Annotated[int, typer.Option("--edge", min=16, max=1024, help="Of each picture.")] = 160,
     most: Annotated[int, typer.Option("--most", min=1, max=400, help="Pictures at most.")] = 64,
     state: StateOption = None,

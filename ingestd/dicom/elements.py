@@ -107,8 +107,8 @@ class Entry:
         self.effect = False  #: it changes how elements after it are read
         self.encodings: Encodings | None = None  #: in force from here on
 
-    def is_calm(self) -> bool:
-        """Whether it has been the same in the last files, this one among them."""
+    def met_again(self) -> bool:
+        """Note that it was met; say whether it was the same in the last files too."""
         kind = self.kind
         kind.calm = kind.calm + 1 if kind.last is self else 0
         kind.last = self

@@ -112,7 +112,7 @@ class Walk(Found):
                 pieces += 1
             elif (plain := context.take(spot, data, here, end, creators)) is None:
                 break
-            elif plain.is_calm():
+            elif plain.met_again():
                 self._add(plain)
                 here += plain.extent
                 pieces += 1
