@@ -1,6 +1,7 @@
 """The commands as a person types them."""
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -8,25 +9,14 @@ from pathlib import Path
 import pytest
 from daemons import COMMAND, scan
 
-from ingestd import phantom
-
-
-@pytest.fixture(scope="module")
-def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The state folder of a scan of the demo's studies."""
-    place = tmp_path_factory.mktemp("cli")
-    phantom.write(place / "drop")
-    scan(place / "drop", state=place / "state")
-    return place / "state"
-
 
 @pytest.fixture
-def command(state: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run a command on that state folder."""
+def command(scanned: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run a command on the state folder of a scan."""
 
     def run(*words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*COMMAND, *words, "--state", str(state)],
+            [*COMMAND, *words, "--state", str(scanned)],
             input=stdin,
             capture_output=True,
             text=True,
@@ -99,8 +89,8 @@ def test_status_counts_what_is_there(command: Command) -> None:
     assert "124 cataloged, 1 duplicate, 2 refused" in command("status").stdout
 
 
-def test_show_gives_every_element_of_a_file(command: Command, state: Path) -> None:
-    file = state.parent / "drop" / "ct-abdomen" / "IM0017.dcm"
+def test_show_gives_every_element_of_a_file(command: Command, study: Path) -> None:
+    file = study / "ct-abdomen" / "IM0017.dcm"
     lines = command("show", str(file)).stdout.splitlines()
     found = json.loads(command("show", str(file), "--json").stdout)
     places = [f"# {one['state']}: {one['root']}/{one['path']}" for one in found["locations"]]
@@ -122,8 +112,8 @@ def test_show_of_a_series_names_its_volume(command: Command) -> None:
     assert found["volumes"][0]["path"].endswith(".nii.gz")
 
 
-def test_show_of_a_refused_file_says_why(command: Command, state: Path) -> None:
-    done = command("show", str(state.parent / "drop" / "READ ME.txt"))
+def test_show_of_a_refused_file_says_why(command: Command, study: Path) -> None:
+    done = command("show", str(study / "READ ME.txt"))
     assert (done.returncode, "refused: not_dicom" in done.stderr) == (1, True)
 
 
@@ -140,8 +130,11 @@ def test_version() -> None:
     assert done.stdout.startswith("ingestd 0.")
 
 
-def test_scan_json_is_one_object_and_nothing_else(tmp_path: Path, state: Path) -> None:
-    summary = scan(state.parent / "drop", state=tmp_path / "state")
+def test_scan_json_is_one_object_and_nothing_else(study: Path, tmp_path: Path) -> None:
+    for name in ("READ ME.txt", "us-heart/clip 2.dcm", "ct-abdomen/IM0017.dcm"):
+        (tmp_path / "drop" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(study / name, tmp_path / "drop" / name)
+    summary = scan(tmp_path / "drop", state=tmp_path / "state")
     assert set(summary) == {
         "files",
         "unchanged",

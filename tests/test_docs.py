@@ -5,10 +5,8 @@ import runpy
 from pathlib import Path
 
 import pytest
-from daemons import scan
 
 import ingestd
-from ingestd import phantom
 
 DOCS = Path(__file__).parents[1] / "docs"
 QUERIES = re.findall(
@@ -20,17 +18,9 @@ QUERIES = re.findall(
 MAY_BE_EMPTY = ("Which series lack something", "One UID with different bytes")
 
 
-@pytest.fixture(scope="module")
-def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("docs")
-    phantom.write(place / "drop")
-    scan(place / "drop", state=place / "state")
-    return place / "state"
-
-
 @pytest.mark.parametrize(("title", "sql"), QUERIES, ids=[title for title, _ in QUERIES])
-def test_each_worked_query_runs_and_answers(state: Path, title: str, sql: str) -> None:
-    rows = ingestd.open(state).sql(sql).num_rows
+def test_each_worked_query_runs_and_answers(scanned: Path, title: str, sql: str) -> None:
+    rows = ingestd.open(scanned).sql(sql).num_rows
     assert rows > 0 or title.startswith(MAY_BE_EMPTY)
 
 

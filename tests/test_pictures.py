@@ -16,7 +16,7 @@ from PIL import Image
 from pydicom.data import get_testdata_file
 
 import ingestd
-from ingestd import config, phantom, pictures, sheet, thumbnail
+from ingestd import config, pictures, sheet, thumbnail
 from ingestd.client import Client
 from ingestd.errors import ConfigError, IngestError, Reason, SqlError
 
@@ -27,18 +27,9 @@ DUAL = "SeriesDescription = 'PD T2 axial dual echo'"
 DOPPLER = "SeriesDescription LIKE '%Doppler'"
 
 
-@pytest.fixture(scope="module")
-def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A catalog of the demo's folder."""
-    place = tmp_path_factory.mktemp("pictures")
-    phantom.write(place / "drop")
-    scan(place / "drop", state=place / "state")
-    return place / "state"
-
-
 @pytest.fixture
-def client(state: Path) -> Client:
-    return ingestd.open(state)
+def client(scanned: Path) -> Client:
+    return ingestd.open(scanned)
 
 
 def first(client: Client, where: str, column: str = "SOPInstanceUID") -> Any:
@@ -161,9 +152,11 @@ def test_an_image_that_cannot_be_read_leaves_its_place_and_says_why(tmp_path: Pa
 
 
 @pytest.fixture
-def daemon(state: Path, tmp_path: Path) -> Iterator[Path]:
+def daemon(scanned: Path, tmp_path: Path) -> Iterator[Path]:
     """The state folder of one that runs."""
-    running = Running(tmp_path, state)
+    (tmp_path / "drop").mkdir()
+    state = shutil.copytree(scanned, tmp_path / "state")
+    running = Running(tmp_path / "drop", state)
     yield state
     running.kill()
 

@@ -5,22 +5,20 @@ import subprocess
 import tomllib
 from pathlib import Path
 
-from daemons import COMMAND, scan
+from daemons import COMMAND
 
-from ingestd import phantom, toml
+from ingestd import toml
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 
 
-def test_the_first_query_gives_the_answer_that_the_readme_prints(tmp_path: Path) -> None:
-    phantom.write(tmp_path / "drop")
-    scan(tmp_path / "drop", state=tmp_path / "state")
+def test_the_first_query_gives_the_answer_that_the_readme_prints(scanned: Path) -> None:
     found = re.search(
         r'^\$ ingestd sql "(?P<query>.*?)"\n(?P<answer>.*?)\n```', README, re.MULTILINE | re.DOTALL
     )
     assert found is not None
     done = subprocess.run(
-        [*COMMAND, "sql", found["query"], "--state", str(tmp_path / "state")],
+        [*COMMAND, "sql", found["query"], "--state", str(scanned)],
         capture_output=True,
         text=True,
         check=True,

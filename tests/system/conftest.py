@@ -6,8 +6,6 @@ from pathlib import Path
 import pytest
 from daemons import Running
 
-from ingestd import phantom
-
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[[], Running]]:
@@ -23,11 +21,3 @@ def start(tmp_path: Path) -> Iterator[Callable[[], Running]]:
     for daemon in started:
         if daemon.process.poll() is None:
             daemon.kill()
-
-
-@pytest.fixture(scope="session")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with studies of many kinds, good files and bad ones."""
-    folder = tmp_path_factory.mktemp("study")
-    phantom.write(folder)
-    return folder

@@ -14,7 +14,7 @@ from pydicom.data import get_testdata_file
 from pydicom.uid import generate_uid
 
 import ingestd
-from ingestd import config, phantom, tables
+from ingestd import config, tables
 from ingestd.catalog import Catalog
 from ingestd.covers import Covers
 from ingestd.errors import Reason
@@ -45,9 +45,8 @@ def files_of(state: Path) -> list[str]:
     return sorted(str(path.relative_to(state)) for path in below)
 
 
-def test_each_series_has_one_picture(tmp_path: Path) -> None:
-    phantom.write(tmp_path / "drop")
-    summary = scan(tmp_path / "drop", state=tmp_path / "state")
+def test_each_series_has_one_picture(study: Path, tmp_path: Path) -> None:
+    summary = scan(study, state=tmp_path / "state")
     client = ingestd.open(tmp_path / "state")
     rows = client.sql(WITH).to_pylist()
     wanted = client.sql(

@@ -14,7 +14,6 @@ from daemons import COMMAND, Running, oracle, scan, wait_for
 from pydicom.data import get_testdata_file
 
 import ingestd
-from ingestd import phantom
 
 #: A real CT of five slices that comes with pydicom.
 CT_FOLDER = Path(str(get_testdata_file("98892001/CT5N/2062", download=False))).parent
@@ -33,13 +32,12 @@ def workers_of(pid: int) -> list[int]:
     return [worker for server in children.get(pid, []) for worker in children.get(server, [])]
 
 
-def test_workers_killed_again_and_again_cost_no_file(tmp_path: Path) -> None:
-    drop = tmp_path / "drop"
-    for seed in (1, 2):
-        phantom.write(drop / str(seed), seed)
+def test_workers_killed_again_and_again_cost_no_file(
+    study: Path, scanned: Path, tmp_path: Path
+) -> None:
     with (tmp_path / "log").open("w") as log:
         running = subprocess.Popen(
-            [*COMMAND, "scan", str(drop), "--state", str(tmp_path / "state")],
+            [*COMMAND, "scan", str(study), "--state", str(tmp_path / "state")],
             stdout=log,
             stderr=log,
         )
@@ -50,34 +48,33 @@ def test_workers_killed_again_and_again_cost_no_file(tmp_path: Path) -> None:
             killed += 1
         time.sleep(0.15)
     assert running.wait(120) == 0, (tmp_path / "log").read_text()
-    scan(drop, state=tmp_path / "undisturbed")
 
     assert killed >= 3
-    assert oracle(tmp_path / "state") == oracle(tmp_path / "undisturbed")
+    assert oracle(tmp_path / "state") == oracle(scanned)
 
 
 def test_a_root_that_is_deleted_and_made_again_is_watched_again(
-    start: Callable[[], Running],
+    start: Callable[[], Running], study: Path
 ) -> None:
     daemon = start()
-    phantom.write(daemon.drop / "one")
+    shutil.copytree(study, daemon.drop / "one")
     wait_for(lambda: daemon.one("SELECT count(*) FROM file") == 127)
     shutil.rmtree(daemon.drop)
     client = ingestd.open(daemon.state)
     wait_for(lambda: client.status()["roots"][0]["health"] == "unreachable")
     assert daemon.one("SELECT count(*) FROM file WHERE state = 'gone'") == 0
-    phantom.write(daemon.drop / "two", seed=2)
+    shutil.copytree(study, daemon.drop / "two")
     wait_for(lambda: daemon.one("SELECT count(*) FROM file WHERE path LIKE 'two/%'") == 127)
     assert client.status()["roots"][0]["health"] == "healthy"
 
 
 def test_a_tree_that_is_moved_in_is_found_whole(
-    start: Callable[[], Running], tmp_path: Path
+    start: Callable[[], Running], study: Path, tmp_path: Path
 ) -> None:
     daemon = start()
-    count = phantom.write(tmp_path / "outside" / "deep" / "tree")
+    shutil.copytree(study, tmp_path / "outside" / "deep" / "tree")
     (tmp_path / "outside").rename(daemon.drop / "inside")
-    wait_for(lambda: daemon.one("SELECT count(*) FROM file") == count)
+    wait_for(lambda: daemon.one("SELECT count(*) FROM file") == 127)
     assert daemon.one("SELECT count(*) FROM file WHERE state = 'refused'") == 2
 
 
@@ -152,7 +149,7 @@ def test_a_series_that_cannot_be_read_just_now_is_told_of_and_done_at_the_next_s
     assert (after["series"], after["volumes"], after["series_open"]) == (1, 1, 0)
 
 
-def test_a_full_disk_halts_the_daemon_and_room_lets_it_go_on(tmp_path: Path) -> None:
+def test_a_full_disk_halts_the_daemon_and_room_lets_it_go_on(study: Path, tmp_path: Path) -> None:
     drop, small = tmp_path / "drop", tmp_path / "small"
     drop.mkdir()
     small.mkdir()
@@ -161,12 +158,11 @@ def test_a_full_disk_halts_the_daemon_and_room_lets_it_go_on(tmp_path: Path) -> 
         pytest.skip("needs the right to mount a small tmpfs")
     try:
         daemon = Running(drop, small)
-        for seed in (1, 2):
-            phantom.write(drop / str(seed), seed)
+        shutil.copytree(study, drop / "study")
         client = ingestd.open(small)
         wait_for(lambda: client.status()["halted"] == "disk_full")
         subprocess.run(["mount", "-o", "remount,size=300m", small], check=True)
-        wait_for(lambda: daemon.one("SELECT count(*) FROM file") == 254)
+        wait_for(lambda: daemon.one("SELECT count(*) FROM file") == 127)
         (drop / "new").write_text("one more")
         wait_for(lambda: daemon.one("SELECT count(*) FROM file WHERE path = 'new'"))
         wait_for(lambda: not client.status()["open_series"])
@@ -209,12 +205,12 @@ def test_a_series_that_was_being_stacked_is_stacked_all_the_same(
     assert daemon.rows("SELECT shape FROM volume") == [{"shape": [60, 512, 512]}]
 
 
-def test_the_processes_that_make_workers_may_die_too(tmp_path: Path) -> None:
-    drop = tmp_path / "drop"
-    phantom.write(drop)
+def test_the_processes_that_make_workers_may_die_too(
+    study: Path, scanned: Path, tmp_path: Path
+) -> None:
     with (tmp_path / "log").open("w") as log:
         running = subprocess.Popen(
-            [*COMMAND, "scan", str(drop), "--state", str(tmp_path / "state")],
+            [*COMMAND, "scan", str(study), "--state", str(tmp_path / "state")],
             stdout=log,
             stderr=log,
         )
@@ -222,16 +218,15 @@ def test_the_processes_that_make_workers_may_die_too(tmp_path: Path) -> None:
     server = int(Path(f"/proc/{workers_of(running.pid)[0]}/stat").read_text().split()[3])
     os.kill(server, signal.SIGKILL)
     assert running.wait(120) == 0, (tmp_path / "log").read_text()
-    scan(drop, state=tmp_path / "undisturbed")
-    assert oracle(tmp_path / "state") == oracle(tmp_path / "undisturbed")
+    assert oracle(tmp_path / "state") == oracle(scanned)
 
 
 def test_trouble_with_our_own_folder_is_no_fault_of_the_files(
-    start: Callable[[], Running],
+    start: Callable[[], Running], study: Path
 ) -> None:
     daemon = start()
     (daemon.state / "thumbnails").write_text("in the way")
-    phantom.write(daemon.drop / "study")
+    shutil.copytree(study, daemon.drop / "study")
     client = ingestd.open(daemon.state)
     wait_for(lambda: client.status()["halted"] == "state_not_writable")
     (daemon.state / "thumbnails").unlink()
