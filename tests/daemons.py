@@ -27,7 +27,7 @@ def wait_for(what: Callable[[], Any], *, within_s: float = 60.0) -> Any:
     until_s = time.monotonic() + within_s
     while not (found := what()):
         assert time.monotonic() < until_s, f"not within {within_s} s"
-        time.sleep(0.05)
+        time.sleep(0.1)
     return found
 
 

@@ -17,6 +17,7 @@ import ingestd
 
 #: A real CT of five slices that comes with pydicom.
 CT_FOLDER = Path(str(get_testdata_file("98892001/CT5N/2062", download=False))).parent
+CT_SLICES = len(list(CT_FOLDER.iterdir()))
 
 
 def workers_of(pid: int) -> list[int]:
@@ -54,28 +55,29 @@ def test_workers_killed_again_and_again_cost_no_file(
 
 
 def test_a_root_that_is_deleted_and_made_again_is_watched_again(
-    start: Callable[[], Running], study: Path
+    start: Callable[[], Running],
 ) -> None:
     daemon = start()
-    shutil.copytree(study, daemon.drop / "one")
-    wait_for(lambda: daemon.one("SELECT count(*) FROM file") == 127)
+    shutil.copytree(CT_FOLDER, daemon.drop / "one")
+    wait_for(lambda: daemon.one("SELECT count(*) FROM file") == CT_SLICES)
     shutil.rmtree(daemon.drop)
     client = ingestd.open(daemon.state)
     wait_for(lambda: client.status()["roots"][0]["health"] == "unreachable")
     assert daemon.one("SELECT count(*) FROM file WHERE state = 'gone'") == 0
-    shutil.copytree(study, daemon.drop / "two")
-    wait_for(lambda: daemon.one("SELECT count(*) FROM file WHERE path LIKE 'two/%'") == 127)
+    shutil.copytree(CT_FOLDER, daemon.drop / "two")
+    wait_for(lambda: daemon.one("SELECT count(*) FROM file WHERE path LIKE 'two/%'") == CT_SLICES)
     assert client.status()["roots"][0]["health"] == "healthy"
 
 
 def test_a_tree_that_is_moved_in_is_found_whole(
-    start: Callable[[], Running], study: Path, tmp_path: Path
+    start: Callable[[], Running], tmp_path: Path
 ) -> None:
     daemon = start()
-    shutil.copytree(study, tmp_path / "outside" / "deep" / "tree")
+    shutil.copytree(CT_FOLDER, tmp_path / "outside" / "deep" / "tree")
+    (tmp_path / "outside" / "note").write_text("no DICOM")
     (tmp_path / "outside").rename(daemon.drop / "inside")
-    wait_for(lambda: daemon.one("SELECT count(*) FROM file") == 127)
-    assert daemon.one("SELECT count(*) FROM file WHERE state = 'refused'") == 2
+    wait_for(lambda: daemon.one("SELECT count(*) FROM file") == CT_SLICES + 1)
+    assert daemon.one("SELECT count(*) FROM file WHERE state = 'refused'") == 1
 
 
 def renamed(file: Path, target: Path, patient: str) -> None:
@@ -222,16 +224,17 @@ def test_the_processes_that_make_workers_may_die_too(
 
 
 def test_trouble_with_our_own_folder_is_no_fault_of_the_files(
-    start: Callable[[], Running], study: Path
+    start: Callable[[], Running],
 ) -> None:
     daemon = start()
     (daemon.state / "thumbnails").write_text("in the way")
-    shutil.copytree(study, daemon.drop / "study")
+    shutil.copytree(CT_FOLDER, daemon.drop / "series")
+    (daemon.drop / "note").write_text("no DICOM")
     client = ingestd.open(daemon.state)
     wait_for(lambda: client.status()["halted"] == "state_not_writable")
     (daemon.state / "thumbnails").unlink()
-    wait_for(lambda: daemon.one("SELECT count(*) FROM file") == 127)
-    assert daemon.one("SELECT count(*) FROM file WHERE state = 'refused'") == 2
+    wait_for(lambda: daemon.one("SELECT count(*) FROM file") == CT_SLICES + 1)
+    assert daemon.one("SELECT count(*) FROM file WHERE state = 'refused'") == 1
 
 
 def test_the_log_says_at_debug_who_decoded_a_picture(
