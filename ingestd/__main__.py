@@ -12,6 +12,15 @@ def main() -> None:
         from ingestd import ondemand  # noqa: PLC0415 -- without the other commands' imports
 
         ondemand.main(sys.argv[2:])
+    if sys.argv[1:2] in (["scan"], ["doctor"]):
+        from ingestd.front import behind  # noqa: PLC0415
+
+        sys.exit(behind(commands))
+    commands()
+
+
+def commands() -> None:
+    """Do what the arguments say."""
     from ingestd.cli import app  # noqa: PLC0415 -- workers import this module, not the commands
 
     app()

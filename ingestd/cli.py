@@ -107,7 +107,8 @@ def run(
 
 @app.command()
 def scan(
-    paths: Annotated[list[Path], typer.Argument(help="Folders to ingest.", metavar="PATH...")],
+    # Text, not Path: click looks at a path itself, and that may hang.
+    paths: Annotated[list[str], typer.Argument(help="Folders to ingest.", metavar="PATH...")],
     config: ConfigOption = None,
     state: StateOption = None,
     as_json: JsonOption = False,
@@ -141,7 +142,8 @@ def scan(
 
 def leftovers(work: "Scan", summary: dict[str, Any]) -> list[str]:
     """Say what a scan did not come to an end with."""
-    lines = [f"{path}: could not be listed: {why}" for path, why in work.unlisted]
+    lines = [f"{path}: could not be listed: {why}" for path, why in work.unlisted.items()]
+    lines += [f"{root}: its files were given up: {why}" for root, why in work.unread.items()]
     if summary["retry"]:
         lines.append(f"{summary['retry']} files could not be read just now; scan once more")
     lines += [f"{root}: files were not taken: {why}" for root, why in work.held]

@@ -29,6 +29,7 @@ from ingestd.writer import HALT_S, Writer
 log = structlog.get_logger()
 
 CHUNK_BYTES = 64 << 20  #: a chunk of larger files is closed earlier
+HANGS = 4  #: so many files of a root that hang, and none read in between, and nobody comes back
 LONELY_DEATHS = 3  #: a file that killed so many workers while alone is guilty
 NEWEST_SHARE = 0.25  #: of each chunk; what came last goes ahead of what has waited longest
 
@@ -38,7 +39,8 @@ class Conductor:
 
     held_up  told when files of a root cannot be read because its share hangs, with the files that
              are given back: they have no outcome, and wait in their folder. Without it (nobody
-             would come back for them) each file is tried in its turn.
+             would come back for them) the others are tried, until so many hang that their root is
+             given up: all its files are to be tried again another time.
     """
 
     def __init__(
@@ -64,6 +66,8 @@ class Conductor:
         self._line = threading.Condition()
         self._again: queue.SimpleQueue[list[Arrival]] = queue.SimpleQueue()
         self._places = threading.Semaphore(2 * pool.processes)
+        self.given_up: dict[str, str] = {}  #: roots whose files hang, and why
+        self._hangs: Counter[str] = Counter()
         self._lonely: Counter[int] = Counter()
         self._open = 0  # arrivals without an outcome
         self._idle = threading.Condition()
@@ -211,6 +215,12 @@ class Conductor:
         return []
 
     def _submit(self, chunk: list[Arrival]) -> None:
+        if why := self.given_up.get(chunk[0].root):
+            self._try_later(chunk, why)
+            with self._line:
+                self._waiting.end(chunk[0].root)
+            self._places.release()
+            return
         future = self._pool.submit(tasks.ingest, chunk, state=self._state, settings=self._settings)
         future.add_done_callback(lambda done: self._returned(chunk, done))
 
@@ -221,6 +231,7 @@ class Conductor:
             self._waiting.end(chunk[0].root)
             if error is None:
                 self._waiting.suspects.discard(chunk[0].root)
+                self._hangs.pop(chunk[0].root, None)
             self._line.notify_all()
         if error is None:
             self._writer.put(future.result())
@@ -245,15 +256,22 @@ class Conductor:
         """Try the file that hung later; give back all of its root, lest others wait for it too."""
         at = lost.at or 0
         hanging, others = chunk[at], chunk[:at] + chunk[at + 1 :]
-        error = IngestError(lost.reason, lost.detail)
-        self._writer.put(Batch.refusing(tasks.file_rows([], [(hanging, error)])))
+        self._try_later([hanging], lost.detail)
         if self._held_up is None:
+            self._hangs[hanging.root] += 1
+            if self._hangs[hanging.root] >= HANGS:
+                self.given_up[hanging.root] = lost.detail
             if others:
                 self._again.put(others)
             return
         with self._line:
             others += self._waiting.hold(hanging.root)
         self._give_back(others, lost.detail, root=hanging.root)
+
+    def _try_later(self, arrivals: list[Arrival], why: str) -> None:
+        """Let files that cannot be read just now have that for their outcome."""
+        error = IngestError(Reason.TRANSIENT_IO, why)
+        self._writer.put(Batch.refusing(tasks.file_rows([], [(one, error) for one in arrivals])))
 
     def _give_back(self, arrivals: list[Arrival], why: str, *, root: str | None = None) -> None:
         """Forget files without an outcome: their folder has them, and a sweep finds them there."""

@@ -116,7 +116,9 @@ class Sweep(Section):
     deadline_s: Seconds = 30.0
     """a look at a share that gets nowhere for so long is given up, and tried again later"""
     gone_brake_percent: Annotated[float, Field(ge=0, le=100)] = 20.0
-    """never mark more of a root than this as gone at once without a loud event"""
+    """when more of a root than this is missed at once, an event says so, and the root is degraded"""
+    gone_brake_s: Seconds = 3600.0
+    """and none of it counts as gone before it was missed for so long"""
 
 
 class Workers(Section):

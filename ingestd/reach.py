@@ -20,11 +20,11 @@ GLANCE_S = 0.25  #: how often a wait looks whether we stop
 _mine = threading.local()
 
 
-def beat() -> None:
-    """Say, in the midst of a long call, that it gets somewhere."""
+def beat(at: str = "") -> None:
+    """Say, in the midst of a long call, that it gets somewhere, and where it goes next."""
     hand: _Hand | None = getattr(_mine, "hand", None)
     if hand is not None:
-        hand.alive_s = time.monotonic()
+        hand.at, hand.alive_s = at, time.monotonic()
 
 
 class _Call:
@@ -51,6 +51,7 @@ class _Hand(threading.Thread):
         super().__init__(name=name, daemon=True)
         self.calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self.alive_s = 0.0
+        self.at: str | None = None
 
     def run(self) -> None:
         """Work until told to end."""
@@ -78,17 +79,19 @@ class Reach:
         """Have `work` done, and give what it gives or raise what it raises.
 
         raises  TimeoutError (ETIMEDOUT) when it got nowhere for `deadline_s`, or so many earlier
-                calls hang that no other is tried
+                calls hang that no other is tried; its `filename` is where the call had been last,
+                when it said so
         """
         hand = self._hand or self._hire()
         call = _Call(work)
-        hand.alive_s = time.monotonic()
+        hand.at, hand.alive_s = None, time.monotonic()
         hand.calls.put(call)
         while not call.over.wait(min(GLANCE_S, self._deadline_s)):
             silent_s = time.monotonic() - hand.alive_s
             if self._closed.is_set() or silent_s >= self._deadline_s:
                 self._abandon(hand)
-                raise TimeoutError(errno.ETIMEDOUT, f"it hangs: no answer in {silent_s:.0f} s")
+                words = f"it hangs: no answer in {silent_s:.0f} s"
+                raise TimeoutError(errno.ETIMEDOUT, words, hand.at)
         if call.error is not None:
             raise call.error
         result: T = call.result

@@ -1,7 +1,8 @@
 """Edge: who keeps count of files that are not there any more, over whole sweeps of one root.
 
-A file is gone only after two sweeps of a healthy root did not see it. When that would be a great
-part of the root at once, it takes two sweeps more, and an event says so loudly.
+A file is gone only after two sweeps of a healthy root did not see it. When a great part of the root
+is missed at once, nobody believes it for a while: an event says so loudly, the root is degraded, and
+whoever knows better has the time to mend it.
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,6 @@ from ingestd.catalog import Catalog, utc_now
 log = structlog.get_logger()
 
 SWEEPS = 2  #: so many sweeps in a row without it
-BRAKED_SWEEPS = 4  #: and so many when it is a great part of the root
 BRAKE_FILES = 10  #: a root may always lose so many at once
 
 PART_FILES = 300_000  #: so many files are compared at once, or memory grows with their number
@@ -24,7 +24,7 @@ PART_FILES = 300_000  #: so many files are compared at once, or memory grows wit
 #: all, by their hashes.
 ABSENT = """
     INSERT INTO absent_now
-    SELECT f.path, coalesce(a.sweeps, 0) + 1 AS sweeps
+    SELECT f.path, coalesce(a.sweeps, 0) + 1 AS sweeps, coalesce(a.since_s, $5) AS since_s
     FROM file AS f
     LEFT JOIN absent AS a ON a.path = f.path
     WHERE f.root = $1 AND f.state <> 'gone' AND hash(f.path) % $3 = $4
@@ -34,6 +34,9 @@ ABSENT = """
         SELECT 1 FROM unnest($2::VARCHAR[]) AS u (folder)
         WHERE f.path = u.folder OR starts_with(f.path, u.folder || '/'))
 """
+
+ABSENT_COLUMNS = "path VARCHAR, sweeps INTEGER, since_s DOUBLE"
+GONE = "SELECT path FROM absent WHERE sweeps >= ? AND since_s <= ?"
 
 #: Gone; and an instance whose own file is gone lives on in a copy, if there is one.
 MARK_GONE = """
@@ -75,11 +78,14 @@ RIVAL_IS_GONE = """
 class RollCall:
     """The count for one root; its memory is in temporary tables of the catalog."""
 
-    def __init__(self, catalog: Catalog, root: str, *, brake_percent: float) -> None:
-        self._catalog, self._root, self._brake_percent = catalog, root, brake_percent
+    def __init__(
+        self, catalog: Catalog, root: str, *, brake_percent: float, brake_s: float
+    ) -> None:
+        self.missed = ""  #: in words: how much of the root is missed, and not believed gone yet
+        self._catalog, self._root = catalog, root
+        self._brake_percent, self._brake_s = brake_percent, brake_s
         self._closing = ExitStack()
         self._generation = -1
-        self._braked = False
 
     def begin(self) -> None:
         """Start a sweep: nobody has been seen yet."""
@@ -93,10 +99,11 @@ class RollCall:
         self._generation = self._catalog.generation
         self._db = self._closing.enter_context(self._catalog.cursor())
         self._db.execute("CREATE OR REPLACE TEMP TABLE present (hash UBIGINT)")
-        self._db.execute("CREATE OR REPLACE TEMP TABLE absent (path VARCHAR, sweeps INTEGER)")
+        self._db.execute(f"CREATE OR REPLACE TEMP TABLE absent ({ABSENT_COLUMNS})")
 
     def forget(self) -> None:
         """Count anew: the root is, or may be, another one than before."""
+        self.missed = ""
         if self._generation == self._catalog.generation:
             self._db.execute("TRUNCATE absent")
 
@@ -107,33 +114,41 @@ class RollCall:
             self._db.execute("INSERT INTO present SELECT hash(path) FROM noted")
             self._db.unregister("noted")
 
-    def end(self, unlisted: Sequence[str]) -> None:
-        """Settle who is gone; folders that could not be listed say nothing of their files."""
-        self._db.execute("CREATE OR REPLACE TEMP TABLE absent_now (path VARCHAR, sweeps INTEGER)")
+    def end(self, unlisted: Sequence[str], now_s: float) -> None:
+        """Settle who is gone; folders that could not be listed say nothing of their files.
+
+        now_s  our monotonic clock
+        """
+        self._db.execute(f"CREATE OR REPLACE TEMP TABLE absent_now ({ABSENT_COLUMNS})")
         parts = 1 + self._known() // PART_FILES
         for part in range(parts):
-            self._db.execute(ABSENT, [self._root, list(unlisted), parts, part])
+            self._db.execute(ABSENT, [self._root, list(unlisted), parts, part, now_s])
         self._db.execute("DROP TABLE absent")
         self._db.execute("ALTER TABLE absent_now RENAME TO absent")
-        gone = self._gone()
+        gone = self._gone(now_s)
         if gone:
             self._mark(gone)
 
-    def _gone(self) -> list[str]:
-        """Name who is gone by now, after the brake."""
-        absent = self._db.execute(
-            "SELECT path, sweeps FROM absent WHERE sweeps >= ?", [SWEEPS]
-        ).fetchall()
-        if not absent:
-            self._braked = False
-            return []
+    def _gone(self, now_s: float) -> list[str]:
+        """Name who is gone by now, after the brake.
+
+        What one sweep did not see counts for the brake already: files that leave one after the
+        other are many at once too.
+        """
+        absent = int(self._db.execute("SELECT count(*) FROM absent").fetchall()[0][0])
         known = self._known()
-        if len(absent) <= max(BRAKE_FILES, known * self._brake_percent / 100):
-            return [path for path, _ in absent]
-        if not self._braked:
-            self._braked = True
-            self._tell("gone_brake", f"{len(absent)} of {known} files are not there; waiting")
-        return [path for path, sweeps in absent if sweeps >= BRAKED_SWEEPS]
+        braked = absent > max(BRAKE_FILES, known * self._brake_percent / 100)
+        since_s = now_s - self._brake_s if braked else now_s
+        gone = self._db.execute(GONE, [SWEEPS, since_s]).fetchall()
+        if braked:
+            if not self.missed:
+                words = f"{absent} of {known} files are not there: gone after {self._brake_s:g} s"
+                self._tell("gone_brake", words)
+            if gone:
+                self._tell("gone_believed", f"{len(gone)} of {known} files stayed away: gone")
+        left = absent - len(gone)
+        self.missed = f"{left} of {known} files are not there" if braked and left else ""
+        return [path for (path,) in gone]
 
     def _known(self) -> int:
         """How many files of the root the ledger holds that are not gone."""

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import stat
 import threading
 import time
 from collections.abc import Sequence
@@ -11,8 +12,11 @@ from typing import Any, Protocol
 
 from ingestd import config
 from ingestd.errors import ConfigError, IngestError, Reason
+from ingestd.files import as_path
+from ingestd.owner import RESOLVE_S, resolved
+from ingestd.reach import Reach, beat
 from ingestd.reconcile import free_bytes
-from ingestd.sweep import Ignored, Seen, sweep
+from ingestd.sweep import Ignored, Seen, left, sweep
 from ingestd.works import Works
 
 
@@ -27,14 +31,16 @@ class Scan:
     """One scan of some folders into one state folder."""
 
     def __init__(self, settings: config.Config, state: Path, progress: Progress) -> None:
-        self.found = self.unchanged = 0
-        self.unlisted: list[tuple[str, str]] = []  #: folders that could not be listed, and why
+        self.found = self.offered = 0
+        self.unlisted: dict[str, str] = {}  #: folders that could not be listed, and why
         self.failure: BaseException | None = None
         self.held: list[tuple[str, str]] = []  #: roots whose files stay, and why
+        self.unread: dict[str, str] = {}  #: roots whose files cannot be read, and why
         self._settings, self._state = settings, state
         self._progress = progress
         self._stop = threading.Event()
         self._works: Works | None = None
+        self._reach: Reach | None = None
         self._started_s = time.monotonic()
 
     def run(self) -> dict[str, Any]:
@@ -56,8 +62,10 @@ class Scan:
             for root in self._settings.root:
                 self._take(works, root)
             works.conductor.drain(lambda: self._tell(works))
-            works.takers.finish(lambda: not self._stop.is_set())
+            deadline_s = self._settings.workers.deadline_s
+            works.takers.finish(lambda: not self._stop.is_set(), deadline_s)
             self.held = works.takers.held
+            self.unread = works.conductor.given_up
             works.series.finish(lambda: self._stacking(works))
         return self._summary(works)
 
@@ -68,6 +76,8 @@ class Scan:
 
     def _interrupt(self) -> None:
         self._stop.set()
+        if self._reach is not None:
+            self._reach.close()
         if self._works is not None:
             self._works.conductor.close_door()
 
@@ -76,32 +86,59 @@ class Scan:
         self._interrupt()
 
     def _take(self, works: Works, root: config.Root) -> None:
-        """Offer every file below `root` that the ledger does not know as it is."""
-        try:
-            for seen in sweep(root.key, Ignored.of(root.ignore)):
-                if self._stop.is_set() or not self._offer(works, root.key, seen):
-                    return
-        except OSError as error:
-            self.unlisted.append((root.key, str(error.strerror)))
+        """Offer every file below `root` that the ledger does not know as it is.
 
-    def _offer(self, works: Works, root: str, seen: Seen) -> bool:
+        A folder that hangs is told of and left out: the root is listed again without it, once
+        what was found has its outcome, and so is not offered twice.
+        """
+        hung: set[str] = set()
+        now: datetime | None = datetime.max  # noqa: DTZ901 -- who waits for another try has it now
+        self._reach = Reach(root.key, deadline_s=self._settings.sweep.deadline_s)
+        while not self._stop.is_set():
+            found = self.found
+            try:
+                self._list(works, root, hung, now)
+            except OSError as error:
+                if self._stop.is_set():
+                    return
+                self.unlisted[as_path(root.key, error.filename or "")] = str(error.strerror)
+                if isinstance(error, TimeoutError) and error.filename:
+                    hung.add(error.filename)
+                    works.conductor.drain(lambda: self._tell(works))
+                    self.found, now = found, None
+                    continue
+            return
+
+    def _list(self, works: Works, root: config.Root, hung: set[str], now: datetime | None) -> None:
+        """List a root, but for what hangs, and offer what is new.
+
+        raises  OSError when the root cannot be listed; TimeoutError when it, or the folder that
+                it names, hangs
+        """
+        assert self._reach is not None, "there is a thread to list with"
+        ignored = Ignored.of(root.ignore)
+        listed = sweep(root.key, ignored, enter=lambda path: path not in hung, beat=beat)
+        while (seen := self._reach.call(lambda: next(listed, None))) is not None:
+            if self._stop.is_set() or not self._offer(works, root.key, seen, now):
+                return
+
+    def _offer(self, works: Works, root: str, seen: Seen, now: datetime | None) -> bool:
         """Offer one stretch of a sweep; False when no more work is taken."""
         self.found += len(seen.sightings) + len(seen.faults)
-        self.unlisted += [(f"{root}/{path}", str(error.strerror)) for path, error in seen.unlisted]
-        # Somebody asks now: what waits for its next try is tried now.
-        unknown = works.catalog.unknown(seen.sightings, now=datetime.max)  # noqa: DTZ901
-        self.unchanged += len(seen.sightings) - len(unknown)
-        self.unchanged += len(seen.faults) - works.refuse(seen.faults)
-        for sighting, past in unknown:
+        for path, error in seen.unlisted:
+            self.unlisted[as_path(root, path)] = str(error.strerror)
+        self.offered += works.refuse(seen.faults)
+        for sighting, past in works.catalog.unknown(seen.sightings, now=now):
             if not works.offer(sighting, past):
                 return False
+            self.offered += 1
             self._tell(works)
         return True
 
     def _tell(self, works: Works) -> None:
         tally = works.conductor.tally
         self._progress.show(
-            found=self.found - self.unchanged,
+            found=self.offered,
             done=tally.files,
             refused=tally.states["refused"],
             doing="reading",
@@ -122,7 +159,7 @@ class Scan:
         tally = works.conductor.tally
         return {
             "files": self.found,
-            "unchanged": self.unchanged,
+            "unchanged": max(0, self.found - self.offered),
             "cataloged": tally.states["cataloged"],
             "duplicate": tally.states["duplicate"],
             "conflict": tally.states["conflict"],
@@ -154,22 +191,32 @@ def check_room(state: Path, needed_bytes: int) -> None:
         )
 
 
-def folders(paths: Sequence[Path]) -> list[Path]:
+def folders(paths: Sequence[str]) -> list[Path]:
     """Make roots of what the command line names.
 
     raises  ConfigError when one is no folder, or lies in another
     """
     found = list(dict.fromkeys(Path(os.path.abspath(path)) for path in paths))
     for folder in found:
-        if not folder.is_dir():
-            what = "is a file; name its folder" if folder.exists() else "is not there"
+        if what := no_folder(folder):
             raise ConfigError(f"{folder}: {what}")
-    real = {folder: folder.resolve() for folder in found}
+    real = {folder: resolved(folder) for folder in found}
     for folder in found:
         for other in found:
             if other is not folder and real[folder].is_relative_to(real[other]):
                 raise ConfigError(f"{folder} lies in {other}; each file would be seen twice")
     return found
+
+
+def no_folder(path: Path) -> str:
+    """Say why a path is no folder; nothing when it is one, or hangs: the listing will tell."""
+    try:
+        mode = Reach(str(path), deadline_s=RESOLVE_S).call(path.stat).st_mode
+    except TimeoutError:
+        return ""
+    except OSError as error:
+        return "is not there" if left(error) else f"cannot be reached: {error.strerror}"
+    return "" if stat.S_ISDIR(mode) else "is a file; name its folder"
 
 
 def as_roots(chosen: Sequence[Path], settings: config.Config) -> config.Config:

@@ -162,6 +162,7 @@ class Scout:
         ended = self.sweeps.advance(self._room, self._still_same)
         if ended is not None:
             self.health.complain("listing", ended)
+            self.health.complain("gone", self.sweeps.missed)
         self._settle()
 
     def _take_held(self) -> str:

@@ -52,7 +52,10 @@ class Daemon:
         self._parts.callback(kernel.stop)
         for root in settings.root:
             roll = RollCall(
-                self.works.catalog, root.key, brake_percent=settings.sweep.gone_brake_percent
+                self.works.catalog,
+                root.key,
+                brake_percent=settings.sweep.gone_brake_percent,
+                brake_s=settings.sweep.gone_brake_s,
             )
             self._parts.callback(roll.close)
             scout = Scout(

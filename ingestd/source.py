@@ -7,7 +7,7 @@ what was opened is compared, by device and inode, with what is unlinked.
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -48,6 +48,12 @@ class Source:
     folder: int  #: the folder it is in, as a handle
     name: str
     version: Version
+    beat: Callable[[], None]  #: called before each read, which may hang
+
+    def read(self, size_bytes: int) -> bytes:
+        """Read on from where the last read ended."""
+        self.beat()
+        return os.read(self.handle, size_bytes)
 
     def unchanged(self) -> None:
         """See that it is still what was opened.
@@ -83,7 +89,14 @@ def folder_of(root: str, text: str) -> Iterator[tuple[int, str]]:
 
 
 @contextmanager
-def opened(root: str, text: str, *, size_bytes: int, mtime: int) -> Iterator[Source]:
+def opened(
+    root: str,
+    text: str,
+    *,
+    size_bytes: int,
+    mtime: int,
+    beat: Callable[[], None] = lambda: None,
+) -> Iterator[Source]:
     """Open a file that is as the ledger says.
 
     raises  OSError as open gives it; Changed when size or time are others, or it is no file
@@ -96,7 +109,7 @@ def opened(root: str, text: str, *, size_bytes: int, mtime: int) -> Iterator[Sou
                 raise Changed("it is no regular file any more")
             if (status.st_size, mtime_ns(status)) != (size_bytes, mtime):
                 raise Changed("its size or time is not what it was when it was read")
-            yield Source(handle, folder, name, Version.of(status))
+            yield Source(handle, folder, name, Version.of(status), beat)
         finally:
             os.close(handle)
 

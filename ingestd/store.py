@@ -8,9 +8,10 @@ the file that comes in does not, and is raised as the OSError that it is.
 import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from blake3 import blake3
@@ -176,7 +177,7 @@ class Store:
                 status = os.fstat(handle)
                 if not stat.S_ISREG(status.st_mode):
                     raise Occupied(name)
-                return _Copy(status.st_size, mtime_ns(status), digest_of(handle))
+                return _Copy(status.st_size, mtime_ns(status), digest_of(partial(os.read, handle)))
             finally:
                 os.close(handle)
 
@@ -185,7 +186,8 @@ class Store:
 
         raises  Changed, Occupied
         """
-        found = digest_of(source.handle)
+        os.lseek(source.handle, 0, os.SEEK_SET)
+        found = digest_of(source.read)
         source.unchanged()
         if expected is not None and found != expected:
             raise Changed("it holds other bytes than when it was read")
@@ -214,7 +216,7 @@ class Store:
         with self._part() as (incoming, part, out):
             hasher = blake3()
             os.lseek(source.handle, 0, os.SEEK_SET)
-            while chunk := os.read(source.handle, CHUNK):
+            while chunk := source.read(CHUNK):
                 hasher.update(chunk)
                 with self._ours():
                     write(out, chunk)
@@ -229,7 +231,8 @@ class Store:
                 status = os.fstat(out)
                 # What is read back must come from the disk, not from memory.
                 os.posix_fadvise(out, 0, 0, os.POSIX_FADV_DONTNEED)
-                if digest_of(out) != found:
+                os.lseek(out, 0, os.SEEK_SET)
+                if digest_of(partial(os.read, out)) != found:
                     raise IngestError(
                         Reason.STATE_NOT_WRITABLE,
                         f"{self.place} gives back other bytes than it got",
@@ -292,11 +295,10 @@ def enter(handle: int, name: str) -> int:
         return os.open(name, FOLDER_FLAGS, dir_fd=handle)
 
 
-def digest_of(handle: int) -> str:
-    """Read an open file from its start and give its BLAKE3."""
+def digest_of(read: Callable[[int], bytes]) -> str:
+    """Read a file to its end and give the BLAKE3 of that."""
     hasher = blake3()
-    os.lseek(handle, 0, os.SEEK_SET)
-    while chunk := os.read(handle, CHUNK):
+    while chunk := read(CHUNK):
         hasher.update(chunk)
     return hasher.hexdigest()
 

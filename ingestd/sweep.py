@@ -87,6 +87,10 @@ def everywhere(_: str) -> bool:
     return True
 
 
+def unheard(_: str) -> None:
+    """Beat where nobody listens."""
+
+
 def sweep(
     root: str,
     ignored: Ignored,
@@ -94,7 +98,7 @@ def sweep(
     below: str = "",
     stretch: int = 4096,
     enter: Callable[[str], bool] = everywhere,
-    beat: Callable[[], None] = lambda: None,
+    beat: Callable[[str], None] = unheard,
 ) -> Iterator[Seen]:
     """List everything under `root`/`below`, a stretch of entries at a time.
 
@@ -102,7 +106,7 @@ def sweep(
     the number of files.
 
     enter   asked of each folder below the first whether to list it too
-    beat    called before each call that may hang
+    beat    called with the folder before each call that may hang
     raises  OSError when the first folder itself cannot be listed
     """
     seen = Seen()
@@ -110,11 +114,11 @@ def sweep(
     first = True
     while folders:
         folder = folders.pop()
-        beat()
+        beat(folder)
         try:
             with os.scandir(as_path(root, folder)) as entries:
                 for entry in entries:
-                    beat()
+                    beat(folder)
                     if not ignored.entry(entry):
                         found = take(root, folder, entry, seen)
                         if found is not None and enter(found):
@@ -168,11 +172,11 @@ def status_of(entry: "os.DirEntry[str]") -> os.stat_result:
         raise
 
 
-def look_at(root: str, paths: Sequence[str], beat: Callable[[], None] = lambda: None) -> Seen:
+def look_at(root: str, paths: Sequence[str], beat: Callable[[str], None] = unheard) -> Seen:
     """Look at some files, each by its path."""
     seen = Seen()
     for path in paths:
-        beat()
+        beat(path)
         try:
             seen.sightings.append(look(root, path))
         except IngestError as error:

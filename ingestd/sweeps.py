@@ -87,6 +87,11 @@ class Sweeps:
         return bool((self._whole and room > 2 * STRETCH) or (self._part and room > STRETCH))
 
     @property
+    def missed(self) -> str:
+        """How much of the root is missed, and not believed gone yet, in words."""
+        return self._roll.missed
+
+    @property
     def due_s(self) -> float:
         """When the next listing begins, on our monotonic clock."""
         part_s = self._listed_s + self._settings.hot_s if self.polled else float("inf")
@@ -188,9 +193,9 @@ class Sweeps:
 
     def _end(self, done: _Listing) -> str:
         """Say who is gone, and when the next sweep is."""
-        self._roll.end([*done.unlisted, *self.not_mounted])
-        self._known = done.folders if self.polled else set()
         now_s = time.monotonic()
+        self._roll.end([*done.unlisted, *self.not_mounted], now_s)
+        self._known = done.folders if self.polled else set()
         self.files, self.took_s = done.files, now_s - done.since_s
         self._next_s = next_sweep_s(
             done.since_s,

@@ -70,6 +70,7 @@ class Taker:
         self._tell_halt, self._failed = halted, failed
         self._later = Later(first_s=retry.first_s, limit_s=retry.limit_s)
         self._told: set[str] = set()
+        self._alive_s = time.monotonic()
         self._wake, self._idle, self._stopping = (threading.Event() for _ in range(3))
         self._thread = threading.Thread(target=self._run, name=f"taker {self.root}", daemon=True)
 
@@ -92,11 +93,17 @@ class Taker:
         """Wait for the end; a thread that hangs on a share is left to itself."""
         self._thread.join(max(0.0, within_s))
 
-    def finish(self, tick: Callable[[], bool]) -> None:
-        """Wait until nothing is left that can be taken now, or `tick` says to stop."""
+    def finish(self, tick: Callable[[], bool], within_s: float) -> None:
+        """Wait until nothing is left, `tick` says to stop, or it got nowhere for `within_s`."""
+        self._beat()
         self.wake()
         while tick() and not self._idle.wait(0.1):
-            pass
+            if time.monotonic() - self._alive_s > within_s:
+                self.why = f"it hangs: no file could be taken in {within_s:g} s"
+                return
+
+    def _beat(self) -> None:
+        self._alive_s = time.monotonic()
 
     @property
     def left(self) -> int:
@@ -229,7 +236,8 @@ class Taker:
 
         raises  OSError, Changed, Occupied, Left; IngestError when the store is in trouble
         """
-        with opened(self.root, due.path, size_bytes=due.size_bytes, mtime=due.mtime_ns) as source:
+        look = {"size_bytes": due.size_bytes, "mtime": due.mtime_ns}
+        with opened(self.root, due.path, **look, beat=self._beat) as source:
             if (refused or self._root.take == "move") and not source.can_be_unlinked:
                 raise Left("its folder cannot be written")
             kept = store.put(source, due.to, digest=due.digest)

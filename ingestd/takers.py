@@ -72,10 +72,10 @@ class Takers:
         for lock in self._locks.values():
             lock.close()
 
-    def finish(self, tick: Callable[[], bool]) -> None:
+    def finish(self, tick: Callable[[], bool], within_s: float) -> None:
         """Wait until all is taken that can be taken now, or `tick` says to stop."""
         for taker in self._takers.values():
-            taker.finish(tick)
+            taker.finish(tick, within_s)
 
     @property
     def halted(self) -> IngestError | None:

@@ -9,16 +9,22 @@ from ingestd.rollcall import RollCall
 
 @pytest.fixture
 def roll(catalog: Catalog) -> Iterator[RollCall]:
-    made = RollCall(catalog, ROOT, brake_percent=20)
+    made = RollCall(catalog, ROOT, brake_percent=20, brake_s=3600)
     yield made
     made.close()
 
 
-def sweeps(roll: RollCall, times: int, *there: str, unlisted: tuple[str, ...] = ()) -> None:
+def sweeps(
+    roll: RollCall,
+    times: int,
+    *there: str,
+    unlisted: tuple[str, ...] = (),
+    now_s: float = 0.0,
+) -> None:
     for _ in range(times):
         roll.begin()
         roll.note(there)
-        roll.end(unlisted)
+        roll.end(unlisted, now_s)
 
 
 def test_a_file_is_gone_after_two_sweeps_without_it_and_not_before(
@@ -48,16 +54,58 @@ def test_a_folder_that_could_not_be_listed_says_nothing_of_its_files(
     assert states(catalog) == {"x/a": "cataloged", "xy": "gone"}
 
 
-def test_when_much_of_a_root_vanishes_it_takes_longer_and_is_loud(
-    catalog: Catalog, roll: RollCall
+@pytest.fixture
+def forty(catalog: Catalog) -> list[str]:
+    """Forty files that the ledger knows."""
+    names = [str(number) for number in range(40)]
+    catalog.write(batch(*(file(name, f"1.{name}") for name in names)), now=NOW)
+    return names
+
+
+def gone(catalog: Catalog) -> int:
+    return list(states(catalog).values()).count("gone")
+
+
+def events(catalog: Catalog) -> list[str]:
+    return [kind for (kind,) in catalog.rows("SELECT kind FROM event ORDER BY at_utc")]
+
+
+def test_when_much_of_a_root_is_missed_it_is_not_gone_however_often_it_was_swept(
+    catalog: Catalog, roll: RollCall, forty: list[str]
 ) -> None:
-    files = [file(str(number), f"1.{number}") for number in range(40)]
-    catalog.write(batch(*files), now=NOW)
-    sweeps(roll, 3, *(str(number) for number in range(20)))
-    assert "gone" not in states(catalog).values()
-    assert catalog.rows("SELECT kind, root FROM event") == [("gone_brake", ROOT)]
-    sweeps(roll, 1, *(str(number) for number in range(20)))
-    assert list(states(catalog).values()).count("gone") == 20
+    sweeps(roll, 1, *forty[:20], now_s=100)
+    sweeps(roll, 50, *forty[:20], now_s=3699)
+    assert (gone(catalog), events(catalog)) == (0, ["gone_brake"])
+    assert roll.missed == "20 of 40 files are not there"
+    sweeps(roll, 1, *forty[:20], now_s=3700)
+    assert (gone(catalog), events(catalog)) == (20, ["gone_brake", "gone_believed"])
+    assert roll.missed == ""
+
+
+def test_what_leaves_bit_by_bit_is_braked_as_well(
+    catalog: Catalog, roll: RollCall, forty: list[str]
+) -> None:
+    for there in range(40, 0, -6):
+        sweeps(roll, 1, *forty[:there])
+    assert (gone(catalog), events(catalog)) == (0, ["gone_brake"])
+
+
+def test_what_comes_back_is_missed_no_more_and_the_next_time_is_told_again(
+    catalog: Catalog, roll: RollCall, forty: list[str]
+) -> None:
+    for _ in range(2):
+        sweeps(roll, 3, *forty[:20])
+        assert roll.missed
+        sweeps(roll, 1, *forty, now_s=5000)
+        assert roll.missed == ""
+    assert (gone(catalog), events(catalog)) == (0, ["gone_brake", "gone_brake"])
+
+
+def test_a_small_part_may_go_while_nothing_else_is_missed(
+    catalog: Catalog, roll: RollCall, forty: list[str]
+) -> None:
+    sweeps(roll, 2, *forty[:30])
+    assert (gone(catalog), events(catalog)) == (10, [])
 
 
 def test_an_instance_whose_file_is_gone_lives_on_in_its_copy(

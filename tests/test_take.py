@@ -420,7 +420,7 @@ def test_what_was_moved_is_not_called_gone_by_a_sweep_nor_brakes_it(bench: Bench
     with bench.catalog() as catalog:
         bench.read(catalog, root, *paths)
         bench.take(catalog, root)
-        roll = RollCall(catalog, root.key, brake_percent=20)
+        roll = RollCall(catalog, root.key, brake_percent=20, brake_s=60)
         for _ in range(6):
             roll.begin()
             roll.end([])

@@ -21,7 +21,10 @@ CT_SLICES = len(list(CT_FOLDER.iterdir()))
 
 
 def workers_of(pid: int) -> list[int]:
-    """Name the processes below `pid` that read files: children of its forkserver."""
+    """Name the processes of a scan that read files: children of its forkserver.
+
+    pid  of the process in front of it
+    """
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -30,7 +33,8 @@ def workers_of(pid: int) -> list[int]:
             except (FileNotFoundError, ProcessLookupError):
                 continue
             children.setdefault(int(stat.rsplit(")", 1)[1].split()[1]), []).append(int(entry.name))
-    return [worker for server in children.get(pid, []) for worker in children.get(server, [])]
+    servers = [server for child in children.get(pid, []) for server in children.get(child, [])]
+    return [worker for server in servers for worker in children.get(server, [])]
 
 
 def test_workers_killed_again_and_again_cost_no_file(

@@ -1,13 +1,15 @@
 """Shares that fail, hang, vanish and come back: nothing is believed gone, nobody else waits."""
 
+import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from daemons import Running, wait_for
+from daemons import COMMAND, Running, wait_for
 from pydicom.data import get_testdata_file
 
 import ingestd
@@ -289,3 +291,60 @@ def test_without_its_sentinel_a_root_is_unreachable_also_after_a_restart(
     (drop / "here").touch()
     wait_for(lambda: daemon.one(NOT_GONE) == 1)
     assert ingestd.open(state).sql("FROM event WHERE kind = 'root_unreachable'").num_rows == 2
+
+
+@dataclass
+class Scanned:
+    """What a scan came to that was not to wait for a share."""
+
+    exit_code: int
+    files: dict[str, str]  #: path below its root -> state
+    words: str
+
+
+def scan_in_time(*folders: Path, state: Path) -> Scanned:
+    done = subprocess.run(
+        [*COMMAND, "scan", *map(str, folders), "--state", str(state)],
+        env=os.environ | QUICK,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    rows = ingestd.open(state).sql("SELECT path, state FROM file").to_pylist()
+    return Scanned(done.returncode, {row["path"]: row["state"] for row in rows}, done.stderr)
+
+
+def test_a_scan_goes_around_a_folder_that_hangs_and_names_it(share: Share, tmp_path: Path) -> None:
+    for place in ("a", "bad", "z", "z/deeper"):
+        (share.inside / place).mkdir()
+        shutil.copy(CT_FILES[0], share.inside / place / "file")
+    share.fails("readdir /bad hang")
+    found = scan_in_time(share.mountpoint, state=tmp_path / "state")
+    assert found.files.keys() == {"a/file", "z/file", "z/deeper/file"}
+    assert "cataloged" in found.files.values()
+    assert f"{share.mountpoint}/bad: could not be listed: it hangs" in found.words
+    assert found.exit_code == 1
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("operation", ["getattr", "readdir", "open", "read"])
+def test_a_scan_of_a_share_that_hangs_ends_and_the_other_folders_are_cataloged(
+    share: Share, tmp_path: Path, operation: str
+) -> None:
+    drop = tmp_path / "drop"
+    drop.mkdir()
+    shutil.copy(CT_FILES[0], drop / "other")
+    for number in range(200):
+        (share.inside / str(number)).hardlink_to(shutil.copy(CT_FILES[1], tmp_path / str(number)))
+    share.fails(f"{operation} * hang")
+    found = scan_in_time(share.mountpoint, drop, state=tmp_path / "state")
+    assert found.files.pop("other") == "cataloged"
+    assert set(found.files.values()) <= {"retry"}
+    assert f"{share.mountpoint}: " in found.words
+    assert "hangs" in found.words
+    assert found.exit_code == 1
+    share.fails()
+    found = scan_in_time(share.mountpoint, drop, state=tmp_path / "state")
+    assert (found.exit_code, len(found.files)) == (0, 201)
+    assert set(found.files.values()) == {"cataloged", "duplicate"}
