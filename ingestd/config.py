@@ -116,7 +116,7 @@ class Sweep(Section):
     deadline_s: Seconds = 30.0
     """a look at a share that gets nowhere for so long is given up, and tried again later"""
     gone_brake_percent: Annotated[float, Field(ge=0, le=100)] = 20.0
-    """when more of a root than this is missed at once, an event says so, and the root is degraded"""
+    """when more of a root is missed at once, an event says so, and the root is degraded"""
     gone_brake_s: Seconds = 3600.0
     """and none of it counts as gone before it was missed for so long"""
 

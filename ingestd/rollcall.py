@@ -1,8 +1,8 @@
 """Edge: who keeps count of files that are not there any more, over whole sweeps of one root.
 
-A file is gone only after two sweeps of a healthy root did not see it. When a great part of the root
-is missed at once, nobody believes it for a while: an event says so loudly, the root is degraded, and
-whoever knows better has the time to mend it.
+A file is gone only after two sweeps of a healthy root did not see it. When a great part of the
+root is missed at once, nobody believes it for a while: an event says so loudly, the root is
+degraded, and whoever knows better has the time to mend it.
 """
 
 from collections.abc import Sequence

@@ -324,90 +324,93 @@ def a_newer_file(file: Path) -> None:
     file.write_bytes(b"newer, and not read yet")
 
 
+class OneFile:
+    """A file `x` of a root that files are moved from, read and not taken yet."""
+
+    def __init__(self, bench: Bench, catalog: Catalog) -> None:
+        self.root = bench.root("drop", "move")
+        self.path = self.root.path / "x"
+        self.bench, self.catalog = bench, catalog
+        shutil.copy2(CT, self.path)
+        self.read()
+        self.taker = bench.taker(catalog, self.root)
+
+    def read(self) -> None:
+        self.bench.read(self.catalog, self.root, "x")
+
+    def before_the_note(self, what: Callable[[], object], patch: pytest.MonkeyPatch) -> None:
+        """Do something after the file was copied, before the catalog hears of it."""
+        write = self.taker._book.keep
+
+        def do_and_keep(*args: Any, **options: Any) -> set[int]:
+            what()
+            return write(*args, **options)
+
+        patch.setattr(self.taker._book, "keep", do_and_keep)
+
+
+@pytest.fixture
+def one(bench: Bench) -> Iterator[OneFile]:
+    with bench.catalog() as catalog:
+        yield OneFile(bench, catalog)
+
+
 @pytest.mark.parametrize(
     "change", [a_link_to_a_secret, another_file_with_the_same_look, a_newer_file]
 )
 @pytest.mark.parametrize("when", ["before it is copied", "before it is unlinked"])
 def test_a_file_that_was_replaced_stays_as_it_is(
-    bench: Bench, change: Callable[[Path], None], when: str, monkeypatch: pytest.MonkeyPatch
+    one: OneFile, change: Callable[[Path], None], when: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    root = bench.root("drop", "move")
-    shutil.copy2(CT, root.path / "x")
-    with bench.catalog() as catalog:
-        bench.read(catalog, root, "x")
-        taker = bench.taker(catalog, root)
-        if when == "before it is copied":
-            change(root.path / "x")
-        else:
-            write = taker._book.keep
-
-            def keep_and_change(*args: Any, **options: Any) -> set[int]:
-                change(root.path / "x")
-                return write(*args, **options)
-
-            monkeypatch.setattr(taker._book, "keep", keep_and_change)
-        taker._round()
-        left = (root.path / "x").read_bytes()
-        assert (left != CT.read_bytes()) or (root.path / "x").is_symlink()
-        assert bench.archived() == (
-            {} if "copied" in when else {place(CT): blake3(CT.read_bytes()).hexdigest()}
-        )
-        # What came instead is no DICOM; for its path the ledger says so when it is read.
-        if change is a_newer_file:
-            bench.read(catalog, root, "x")
-            assert ledger(catalog)[f"{root.key}/x"][0] == "refused"
+    if when == "before it is copied":
+        change(one.path)
+    else:
+        one.before_the_note(lambda: change(one.path), monkeypatch)
+    one.taker._round()
+    assert one.path.read_bytes() != CT.read_bytes() or one.path.is_symlink()
+    assert one.bench.archived() == (
+        {} if "copied" in when else {place(CT): blake3(CT.read_bytes()).hexdigest()}
+    )
+    # What came instead is no DICOM; for its path the ledger says so when it is read.
+    if change is a_newer_file:
+        one.read()
+        assert ledger(one.catalog)[str(one.path)][0] == "refused"
 
 
 def test_what_was_read_anew_while_it_was_copied_is_not_kept(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    one: OneFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    root = bench.root("drop", "move")
-    shutil.copy2(CT, root.path / "x")
-    with bench.catalog() as catalog:
-        bench.read(catalog, root, "x")
-        taker = bench.taker(catalog, root)
-        write = taker._book.keep
+    def correct_in_place() -> None:
+        conflicting(one.path)
+        one.read()
 
-        def read_anew_and_keep(*args: Any, **options: Any) -> set[int]:
-            conflicting(root.path / "x")  # The sender corrects the file in place.
-            bench.read(catalog, root, "x")
-            return write(*args, **options)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(taker._book, "keep", read_anew_and_keep)
-            taker._round()
-        assert bench.archived() == {}
-        corrected = blake3((root.path / "x").read_bytes()).hexdigest()
-        taker._later.went_through(float("inf"))
-        taker._round()
-        assert bench.archived() == {place(CT): corrected}
-        assert digests(root.path) == {}
+    with monkeypatch.context() as patch:
+        one.before_the_note(correct_in_place, patch)
+        one.taker._round()
+    assert one.bench.archived() == {}
+    corrected = blake3(one.path.read_bytes()).hexdigest()
+    one.taker._later.went_through(float("inf"))
+    one.taker._round()
+    assert one.bench.archived() == {place(CT): corrected}
+    assert digests(one.root.path) == {}
 
 
 def test_a_root_without_the_right_to_write_keeps_its_files_and_is_not_tried_in_a_loop(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    one: OneFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    root = bench.root("drop", "move")
-    shutil.copy2(CT, root.path / "x")
-    with bench.catalog() as catalog:
-        bench.read(catalog, root, "x")
-        monkeypatch.setattr(source.os, "access", lambda *_: False)  # We are root: it may write.
-        taker = bench.taker(catalog, root)
+    events = "SELECT kind, detail FROM event ORDER BY at_utc"
+    held = ("take_held", "its folder cannot be written")
+    with monkeypatch.context() as patch:
+        patch.setattr(source.os, "access", lambda *_: False)  # We are root: it may write.
         for _ in range(3):
-            taker._round()
-        assert (taker.left, taker.why) == (1, "its folder cannot be written")
-        assert bench.archived() == {}
-        assert catalog.rows("SELECT kind, detail FROM event") == [
-            ("take_held", "its folder cannot be written")
-        ]
-        monkeypatch.undo()
-        taker._later.went_through(float("inf"))
-        taker._round()
-        assert (taker.why, digests(root.path)) == ("", {})
-        assert catalog.rows("SELECT kind FROM event ORDER BY at_utc") == [
-            ("take_held",),
-            ("take_resumed",),
-        ]
+            one.taker._round()
+        assert (one.taker.left, one.taker.why) == (1, held[1])
+        assert one.bench.archived() == {}
+        assert one.catalog.rows(events) == [held]
+    one.taker._later.went_through(float("inf"))
+    one.taker._round()
+    assert (one.taker.why, digests(one.root.path)) == ("", {})
+    assert one.catalog.rows(events) == [held, ("take_resumed", "")]
 
 
 def test_what_was_moved_is_not_called_gone_by_a_sweep_nor_brakes_it(bench: Bench) -> None:
