@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ingestd import config, watch
-from ingestd.files import as_path
+from ingestd.files import open_inside
 from ingestd.reach import Reach, beat
 from ingestd.rootcheck import look_at_root
 from ingestd.sweep import Ignored, sweep
@@ -92,7 +92,7 @@ def try_out(root: config.Root) -> Finding:
         unlisted += [str(error.strerror) for _, error in seen.unlisted]
         for sighting in [] if tried else seen.sightings[:1]:
             tried = True
-            unread = read_one(as_path(root.key, sighting.path))
+            unread = read_one(root.key, sighting.path)
         if files + folders > ENTRIES:
             break
     words = f"{files} files in {folders + 1} folders were listed"
@@ -104,10 +104,10 @@ def try_out(root: config.Root) -> Finding:
     return Finding(what=root.key, state="bad", detail=f"{words}; {trouble}", advice=advice)
 
 
-def read_one(path: str) -> str:
+def read_one(root: str, path: str) -> str:
     """Read a byte of a file; say why that did not work."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        handle = open_inside(root, path)
         try:
             os.read(handle, 1)
         finally:

@@ -22,6 +22,10 @@ SPECIAL = {
     stat.S_IFCHR: "character device",
 }
 
+#: A FIFO must not hold us up, nor a terminal become ours.
+FILE_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
 _ESCAPED = re.compile(r"//x([0-9a-f]{2})")
 
 
@@ -52,6 +56,41 @@ def as_path(root: str, text: str) -> str:
     if "//x" in text:
         text = _ESCAPED.sub(lambda hit: chr(0xDC00 + int(hit[1], 16)), text)
     return f"{root}/{text}" if text else root
+
+
+def open_inside(root: str, text: str, flags: int = FILE_FLAGS) -> int:
+    """Open what is at a path below a root, and see that it really lies there.
+
+    A drop folder belongs to senders, and a hostile one can put a link in the place of a folder
+    after we looked at it. So where the kernel ended is asked of the kernel.
+
+    raises  OSError as open gives it; IngestError `outside_root`
+    """
+    base = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        handle = os.open(as_path("", text)[1:] or ".", flags, dir_fd=base)
+        try:
+            see_inside(base, handle)
+        except BaseException:
+            os.close(handle)
+            raise
+        else:
+            return handle
+    except OSError as error:
+        error.filename = as_path(root, text)
+        raise
+    finally:
+        os.close(base)
+
+
+def see_inside(base: int, handle: int) -> None:
+    """See that an open file or folder lies in an open folder, or is it.
+
+    raises  IngestError `outside_root`; OSError when its path is too long to say
+    """
+    real, found = (os.readlink(f"/proc/self/fd/{one}") for one in (base, handle))
+    if found != real and not found.startswith(real.rstrip("/") + "/"):
+        raise IngestError(Reason.OUTSIDE_ROOT, "a link in its path leads out of its root")
 
 
 def look(root: str, text: str, status: os.stat_result | None = None) -> Sighting:

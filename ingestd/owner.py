@@ -97,10 +97,14 @@ def locked(file: IO[str], kind: int) -> bool:
 
 
 def apart(state: Path, roots: list[Path]) -> Path:
-    """See that the state folder and the drop folders do not lie in each other."""
+    """See that the state folder and the drop folders do not lie in each other, links or not."""
     place = state.absolute().resolve()
-    for root in roots:
-        real = resolved(root)
+    reals = {root: resolved(root) for root in roots}
+    for root, real in reals.items():
+        for other, its in reals.items():
+            if other is not root and real.is_relative_to(its):
+                words = f"{root} lies in {other}, or is it; each file would be seen twice"
+                raise ConfigError(words)
         if place.is_relative_to(root) or place.is_relative_to(real):
             raise ConfigError(f"the state folder {state} lies in the drop folder {root}")
         if real.is_relative_to(place):

@@ -19,7 +19,7 @@ from ingestd.dicom.header import Header
 from ingestd.dicom.memory import Memory
 from ingestd.dicom.values import Problem
 from ingestd.errors import IngestError, Reason
-from ingestd.files import as_path, mtime_ns
+from ingestd.files import mtime_ns, open_inside
 from ingestd.model import Arrival
 from ingestd.tables import INSTANCE, PROBLEM
 
@@ -102,7 +102,8 @@ def read(
     text_bytes      a longer value is cut in `tags`
     have_read       called when its bytes are here and its disk or share is not needed any more
     raises          IngestError: still_changing, transient_io, not_readable, not_a_file,
-                    too_large, worker_memory, not_dicom, dicomdir, truncated, missing_uid, bad_uid
+                    outside_root, too_large, worker_memory, not_dicom, dicomdir, truncated,
+                    missing_uid, bad_uid
     """
     try:
         view = _content(arrival, max_file_bytes)
@@ -126,9 +127,7 @@ def read(
 
 def _content(arrival: Arrival, max_file_bytes: int) -> memoryview:
     """Give the bytes of a file that is as it was when it arrived, before and after the read."""
-    path = as_path(arrival.root, arrival.path)
-    # A FIFO must not hold us up, nor a terminal become ours.
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    handle = open_inside(arrival.root, arrival.path)
     try:
         seen = os.fstat(handle)
         if not stat.S_ISREG(seen.st_mode):

@@ -9,10 +9,19 @@ import fnmatch
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from ingestd.errors import IngestError
-from ingestd.files import as_path, as_text, look, mtime_ns, too_long
+from ingestd.files import (
+    FOLDER_FLAGS,
+    as_path,
+    as_text,
+    look,
+    mtime_ns,
+    open_inside,
+    too_long,
+)
 from ingestd.model import Fault, Sighting
 
 #: What the kernel says when the way to a whole share is broken.
@@ -116,7 +125,7 @@ def sweep(
         folder = folders.pop()
         beat(folder)
         try:
-            with os.scandir(as_path(root, folder)) as entries:
+            with listed(root, folder) as entries:
                 for entry in entries:
                     beat(folder)
                     if not ignored.entry(entry):
@@ -131,8 +140,24 @@ def sweep(
             if first:
                 raise
             not_listed(root, folder, error, seen)
+        except IngestError:  # A link is where a folder was; what it is, the next listing says.
+            pass
         first = False
     yield seen
+
+
+@contextmanager
+def listed(root: str, folder: str) -> Iterator[Iterator["os.DirEntry[str]"]]:
+    """List a folder of a root, and no other one that a link may lead to by now.
+
+    raises  OSError; IngestError `outside_root`
+    """
+    handle = open_inside(root, folder, FOLDER_FLAGS)
+    try:
+        with os.scandir(handle) as entries:
+            yield entries
+    finally:
+        os.close(handle)
 
 
 def not_listed(root: str, folder: str, error: OSError, seen: Seen) -> None:
@@ -152,7 +177,7 @@ def take(root: str, folder: str, entry: "os.DirEntry[str]", seen: Seen) -> str |
         if entry.is_symlink():
             seen.sightings.append(look(root, text))
         else:
-            seen.sightings.append(look(root, text, status_of(entry)))
+            seen.sightings.append(look(root, text, entry.stat(follow_symlinks=False)))
     except IngestError as error:
         seen.faults.append(fault(root, text, error))
     except (FileNotFoundError, IsADirectoryError):
@@ -160,16 +185,6 @@ def take(root: str, folder: str, entry: "os.DirEntry[str]", seen: Seen) -> str |
     except OSError as error:
         seen.unlisted.append((text, error))
     return None
-
-
-def status_of(entry: "os.DirEntry[str]") -> os.stat_result:
-    """Look at an entry of a folder."""
-    try:
-        return entry.stat(follow_symlinks=False)
-    except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
-            raise too_long(entry.path) from error
-        raise
 
 
 def look_at(root: str, paths: Sequence[str], beat: Callable[[str], None] = unheard) -> Seen:

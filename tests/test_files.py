@@ -4,7 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from ingestd.files import as_path, as_text, default_state, look, publish, short_path, staged
+from ingestd.errors import IngestError
+from ingestd.files import (
+    as_path,
+    as_text,
+    default_state,
+    look,
+    open_inside,
+    publish,
+    short_path,
+    staged,
+)
 
 
 @pytest.mark.parametrize(
@@ -86,3 +96,25 @@ def test_a_time_beyond_64_bits_is_held_at_the_limit(tmp_path: Path) -> None:
     if (tmp_path / "x").stat().st_mtime_ns < 10**19:
         pytest.skip("this file system cannot hold the year 2286")
     assert look(str(tmp_path), "x").mtime_ns == (1 << 63) - 1
+
+
+def test_what_is_opened_lies_in_the_root_whatever_became_of_its_folders(tmp_path: Path) -> None:
+    root, secret = tmp_path / "root", tmp_path / "root-secret"
+    for folder in (root / "upper" / "deeper", secret / "deeper"):
+        folder.mkdir(parents=True)
+        (folder / "file").write_text(folder.parts[-2])
+    (root / "inside").symlink_to("upper/deeper/file")
+    (tmp_path / "link").symlink_to(root)
+    for base in (root, tmp_path / "link"):
+        for path in ("upper/deeper/file", "inside"):
+            with os.fdopen(open_inside(str(base), path)) as file:
+                assert file.read() == "upper"
+    (root / "upper").rename(tmp_path / "upper")
+    (root / "upper").symlink_to(secret)
+    before = set(os.listdir("/proc/self/fd"))
+    for path in ("upper/deeper/file", "inside"):
+        with pytest.raises(IngestError, match="outside_root"):
+            open_inside(str(root), path)
+    with pytest.raises(FileNotFoundError, match=str(root / "nothing")):
+        open_inside(str(root), "nothing")
+    assert set(os.listdir("/proc/self/fd")) == before

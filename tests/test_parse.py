@@ -5,6 +5,7 @@ import os
 import socket
 import struct
 import zlib
+from dataclasses import replace
 from datetime import date, time
 from pathlib import Path
 from typing import Any
@@ -297,6 +298,20 @@ def reason_of(at: Arrival, max_file_bytes: int = BIG) -> Reason:
         read(at, max_file_bytes)
     assert at.path not in caught.value.detail
     return caught.value.reason
+
+
+def test_a_folder_that_became_a_link_to_other_files_is_not_followed(
+    image: Path, tmp_path: Path
+) -> None:
+    for folder in (tmp_path / "root" / "study", tmp_path / "secret"):
+        folder.mkdir(parents=True)
+        (folder / "image").hardlink_to(image)
+    study = tmp_path / "root" / "study"
+    seen = replace(arrival(study / "image"), root=str(tmp_path / "root"), path="study/image")
+    assert read(seen).digest
+    study.rename(tmp_path / "study")
+    study.symlink_to(tmp_path / "secret")
+    assert reason_of(seen) is Reason.OUTSIDE_ROOT
 
 
 def test_a_file_that_changed_since_it_arrived_is_still_changing(image: Path) -> None:

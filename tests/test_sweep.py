@@ -117,6 +117,22 @@ def test_a_folder_that_goes_while_it_is_listed_is_said_to_be_unlisted(tmp_path: 
     assert rest == ["folder"]
 
 
+def test_a_folder_that_became_a_link_while_it_waited_is_not_followed(tmp_path: Path) -> None:
+    root, secret = tmp_path / "root", tmp_path / "secret"
+    for folder in (root / "upper" / "deeper", root / "flat", secret / "deeper"):
+        folder.mkdir(parents=True)
+    (secret / "a").touch()
+    (secret / "deeper" / "b").touch()
+    (root / "file").touch()
+    parts = sweep(str(root), NOTHING, stretch=1)
+    next(parts)
+    for name in ("upper", "flat"):
+        (root / name).rename(tmp_path / name)
+        (root / name).symlink_to(secret)
+    rest = [part for part in parts if part.sightings]
+    assert rest == []
+
+
 def test_only_folders_that_are_asked_for_are_listed(tmp_path: Path) -> None:
     for name in ("a/x", "a/deep/y", "b/z"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -94,6 +94,28 @@ def test_each_strange_thing_in_a_folder_has_its_outcome(
     assert "Traceback" not in daemon.log.read_text()
 
 
+def test_a_root_that_is_a_link_is_watched_where_it_leads(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    real, drop = tmp_path / "real", tmp_path / "drop"
+    real.mkdir()
+    drop.symlink_to(real)
+    daemon = Running(drop, tmp_path / "state", INGESTD_SWEEP__FULL_SWEEP_S="1")
+    request.addfinalizer(daemon.kill)
+    times = {"1969": -1, "1970": 0, "2106": 2**32 + 1, "2500": 16_725_225_600}
+    for (name, at), file in zip(times.items(), CT_FILES, strict=False):
+        os.utime(shutil.copy(file, real / name), (at, at))
+    wait_for(lambda: daemon.one("SELECT count(*) FROM instance") == len(times))
+    (real / "1970").rename(real / "a")
+    wait_for(lambda: daemon.one("SELECT count(*) FROM file WHERE state = 'gone'") == 1)
+    (real / "a").rename(real / "A")
+    wait_for(lambda: daemon.one("SELECT count(*) FROM file WHERE state = 'gone'") == 2)
+    found = daemon.rows("SELECT path FROM instance ORDER BY path")
+    assert [row["path"] for row in found] == ["1969", "2106", "2500", "A"]
+    assert daemon.health(drop) == "healthy"
+    assert "Traceback" not in daemon.log.read_text()
+
+
 def test_a_new_file_does_not_wait_for_all_that_came_before_it(
     start: Callable[[], Running], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
