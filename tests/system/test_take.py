@@ -112,6 +112,7 @@ def settled(daemon: Running) -> bool:
     return daemon.one("SELECT count(*) FROM series_state") and not daemon.one(open_series)
 
 
+@pytest.mark.long
 def test_a_study_is_moved_and_its_catalog_is_that_of_a_study_that_stays(
     place: Callable[..., Place], study: Path, tmp_path: Path
 ) -> None:
@@ -139,11 +140,12 @@ def test_a_study_is_moved_and_its_catalog_is_that_of_a_study_that_stays(
     assert "moved to the archive" in text
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "moments",
     [
         pytest.param([1, 150], id="twice"),
-        pytest.param([*range(1, 290, 25)], id="a dozen times", marks=pytest.mark.long),
+        pytest.param([*range(1, 290, 25)], id="a dozen times"),
     ],
 )
 def test_kill_9_while_files_are_moved_loses_and_doubles_nothing(

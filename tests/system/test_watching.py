@@ -72,7 +72,9 @@ def deep(drop: Path) -> dict[str, tuple[str, str | None]]:
     return {"/".join(names): ("refused", "not_dicom"), folder: ("refused", "path_too_long")}
 
 
-@pytest.mark.parametrize("when", ["before the start", "while it runs"])
+@pytest.mark.parametrize(
+    "when", [pytest.param("before the start", marks=pytest.mark.long), "while it runs"]
+)
 def test_each_strange_thing_in_a_folder_has_its_outcome(
     start: Callable[[], Running], tmp_path: Path, when: str
 ) -> None:
@@ -138,6 +140,7 @@ def test_a_new_file_does_not_wait_for_all_that_came_before_it(
     assert before_it < backlog - 500
 
 
+@pytest.mark.long
 def test_an_overflow_of_the_kernels_queue_costs_no_file(start: Callable[[], Running]) -> None:
     daemon = start()
     events = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
@@ -189,6 +192,7 @@ def test_when_the_kernel_has_no_watches_left_the_root_is_polled_and_says_so(
         process.wait(10)
 
 
+@pytest.mark.long
 def test_the_clock_may_be_set_back_and_forth(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
