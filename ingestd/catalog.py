@@ -6,7 +6,6 @@ has a cursor of its own that sees whole transactions only.
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -16,7 +15,7 @@ from typing import Any, Self
 import duckdb
 import pyarrow as pa
 
-from ingestd import derived, sql, tables
+from ingestd import batches, derived, sql
 from ingestd.errors import IngestError, Reason, StateError
 from ingestd.files import CATALOG_NAME
 from ingestd.model import Past, Patience, Sighting, Written
@@ -81,6 +80,7 @@ class Catalog:
                     str(path),
                     config={
                         **LOCKED_DOWN,
+                        "checkpoint_threshold": f"{CHECKPOINT_BYTES}B",
                         "memory_limit": f"{self._memory_bytes}B",
                         "temp_directory": str(self.state / "tmp"),
                     },
@@ -177,33 +177,16 @@ class Catalog:
         place are moved there just before the commit, and only for the file that won the UID;
         after a crash in between the batch comes again and does the same.
         """
-        now = now or utc_now()
-        setting = pa.table(
-            {
-                "at_utc": pa.array([now], pa.timestamp("us")),
-                "attempts": pa.array([self.patience.attempts], pa.int32()),
-                "first_s": [self.patience.first_s],
-                "limit_s": [self.patience.limit_s],
-            }
-        )
-        views = {
-            "incoming_file": batch.file,
-            "incoming_instance": batch.instance,
-            "incoming_tag": batch.tag,
-            "incoming_problem": batch.problem,
-            "setting": setting,
-            "verdict": tables.VERDICTS,
-        }
         moved: list[tuple[str, str]] = []
+        now = now or utc_now()
+        views = batches.views(batch, self.patience, now)
         with self._taking_back(moved), self.transaction(**views) as db:
-            look_up(db, batch.instance["SOPInstanceUID"].to_pylist())
-            db.execute(sql.WRITE_BATCH)
-            outcomes = dict(db.execute("SELECT seq, outcome FROM decided").fetchall())
+            outcomes = batches.write(db, batch)
             thumbnails = derived.publish_thumbnails(self.state, batch.instance, outcomes)
             moved += thumbnails.moved
             for statement in derived.LOST if thumbnails.lost else ():
                 db.execute(statement, [thumbnails.lost, now])
-            return self._account(db, thumbnails.published)
+            return batches.account(db, batch, thumbnails.published)
 
     @contextmanager
     def _taking_back(self, moved: Sequence[tuple[str, str]]) -> Iterator[None]:
@@ -213,27 +196,6 @@ class Catalog:
         except BaseException:
             derived.take_back(moved)
             raise
-
-    def _account(self, db: duckdb.DuckDBPyConnection, thumbnails: int) -> Written:
-        states = db.execute("SELECT state, reason, count(*) FROM outcome GROUP BY ALL").fetchall()
-        series = db.execute(
-            "SELECT DISTINCT SeriesInstanceUID FROM incoming_instance JOIN fresh USING (seq)"
-        ).fetchall()
-        instances = db.execute("SELECT count(*) FROM fresh").fetchall()
-        problems = db.execute("SELECT count(*) FROM incoming_problem").fetchall()
-        by_state, by_reason = Counter[str](), Counter[str]()
-        for state, reason, count in states:
-            by_state[state] += count
-            if state == "refused":
-                by_reason[reason] += count
-        return Written(
-            states=by_state,
-            reasons=by_reason,
-            series=frozenset(uid for (uid,) in series),
-            instances=instances[0][0],
-            thumbnails=thumbnails,
-            problems=problems[0][0],
-        )
 
     def checkpoint(self) -> None:
         """Fold the write-ahead log into the file."""
@@ -276,19 +238,6 @@ class Catalog:
 
 
 READER_S = 15.0  #: how long another program may have the catalog's file open
-
-#: So many values at once are still looked up by index (DuckDB's index_scan_max_count).
-LOOK_UP = 1000
-
-
-def look_up(db: duckdb.DuckDBPyConnection, uids: Sequence[str]) -> None:
-    """Make the temporary table `known`, by index: a join would read all of `instance`."""
-    found = "SELECT SOPInstanceUID, instance_id, revision, root, path, digest FROM instance"
-    db.execute(f"CREATE OR REPLACE TEMP TABLE known AS {found} LIMIT 0")
-    for at in range(0, len(uids), LOOK_UP):
-        some = uids[at : at + LOOK_UP]
-        places = ", ".join("?" * len(some))
-        db.execute(f"INSERT INTO known {found} WHERE SOPInstanceUID IN ({places})", some)
 
 
 def halting(error: duckdb.Error) -> IngestError:

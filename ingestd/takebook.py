@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from ingestd import config, names, sql
-from ingestd.catalog import LOOK_UP, Catalog, utc_now
+from ingestd.batches import LOOK_UP
+from ingestd.catalog import Catalog, utc_now
 from ingestd.errors import Reason, Verdict
 from ingestd.store import Kept
 

@@ -16,7 +16,6 @@ import queue
 import resource
 import signal
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from typing import Any, ParamSpec, TypeVar
 import structlog
 
 from ingestd import preload
+from ingestd.board import Board, Silence, Vigil
 from ingestd.errors import Reason
 
 log = structlog.get_logger()
@@ -39,7 +39,6 @@ PR_SET_PDEATHSIG = 1  # prctl(2)
 IDLE_DEATHS = 5  #: so often a call is sent again whose process died before it took it up
 RESTART_S = 1.0  #: pause after a process could not be started
 START_S = 60.0  #: a worker that has not said hello by then will not
-IDLE = 0.1  #: a process that used less of one CPU than this was waiting
 
 
 class WorkerLost(Exception):
@@ -70,6 +69,7 @@ class _Call:
 class _Worker:
     process: BaseProcess
     pipe: "Connection[Any, Any]"
+    board: Board
 
 
 @dataclass(slots=True)
@@ -169,15 +169,16 @@ class Pool(Executor):
 
     def _start(self) -> _Worker:
         ours, theirs = self._context.Pipe()
+        board = Board(self._context)
         process = self._context.Process(
             target=main,
-            args=(theirs, self._memory_bytes, self._verbose),
+            args=(theirs, board, self._memory_bytes, self._verbose),
             name="ingestd-worker",
             daemon=True,
         )
         process.start()
         theirs.close()
-        worker = _Worker(process, ours)
+        worker = _Worker(process, ours, board)
         try:
             if ours.poll(START_S):
                 ours.recv()
@@ -189,61 +190,40 @@ class Pool(Executor):
 
     def _serve(self, worker: _Worker, call: _Call) -> Any:
         """Send one call, follow its beats, and give its result."""
-        at: int | None = None
-        computing, used_s = False, None
+        vigil = Vigil(worker.board, worker.process.pid, self._deadline_s)
         try:
             worker.pipe.send((call.fn, call.args, call.kwargs))
-            due_s = time.monotonic() + self._deadline_s
             while True:
                 if self._closing.is_set():
                     raise PoolClosed
-                left_s = due_s - time.monotonic()
-                if not worker.pipe.poll(max(0.0, min(left_s, 0.5))):
-                    used_s = cpu_s(worker.process.pid) if used_s is None else used_s
-                    if left_s <= 0:
-                        raise self._overdue(worker, at, None if computing else used_s)
+                if not worker.pipe.poll(vigil.wait_s):
+                    if silence := vigil.look():
+                        raise self._overdue(silence)
                     continue
                 kind, content = worker.pipe.recv()
-                if kind == "beat":
-                    (at, computing), used_s = content, None
-                    due_s = time.monotonic() + self._deadline_s
-                elif kind == "log":
+                if kind == "log":
                     level, event, details = content
                     log.log(level, event, **details)
                 elif kind == "memory":
                     detail = f"more than {self._memory_bytes} bytes of memory"
-                    raise WorkerLost(Reason.WORKER_MEMORY, detail, at)
+                    raise WorkerLost(Reason.WORKER_MEMORY, detail, worker.board.look().at)
                 else:
                     break
         except (EOFError, ConnectionError) as error:
             worker.process.join(1.0)
             detail = f"the process ended with {worker.process.exitcode}"
-            raise WorkerLost(Reason.WORKER_CRASHED, detail, at) from error
+            raise WorkerLost(Reason.WORKER_CRASHED, detail, worker.board.look().at) from error
         if kind == "error":
             raise content
         return content
 
-    def _overdue(self, worker: _Worker, at: int | None, before_s: float | None) -> WorkerLost:
-        """Say of a process that got nowhere whether it worked or waited.
-
-        before_s  what it had used of the CPU when it fell silent; None when it may not wait
-        """
-        silent = f"no progress in {self._deadline_s:g} s"
-        if before_s is not None and at is not None:
-            used_s = cpu_s(worker.process.pid) - before_s
-            if used_s < IDLE * self._deadline_s:
-                return WorkerLost(Reason.TRANSIENT_IO, f"{silent}: its disk or share hangs", at)
-        return WorkerLost(Reason.WORKER_TIMEOUT, silent, at)
-
-
-def cpu_s(pid: int | None) -> float:
-    """How much CPU a process has used; nothing when it is gone."""
-    try:
-        with open(f"/proc/{pid}/stat") as stat:
-            fields = stat.read().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    def _overdue(self, silence: Silence) -> WorkerLost:
+        """Say of a process that got nowhere what it is lost for."""
+        words = f"no progress in {self._deadline_s:g} s"
+        if silence.waiting:
+            words += ": its disk or share hangs"
+            return WorkerLost(Reason.TRANSIENT_IO, words, silence.at)
+        return WorkerLost(Reason.WORKER_TIMEOUT, words, silence.at)
 
 
 def bury(worker: _Worker) -> None:
@@ -268,7 +248,7 @@ class Told(logging.Handler):
         self._pipe.send(("log", (record.levelno, record.getMessage(), getattr(record, "at", {}))))
 
 
-def main(pipe: "Connection[Any, Any]", memory_bytes: int, verbose: bool) -> None:  # noqa: FBT001 -- one of a process's args
+def main(pipe: "Connection[Any, Any]", board: Board, memory_bytes: int, verbose: bool) -> None:  # noqa: FBT001 -- one of a process's args
     """Live as a worker: take a call, answer it, until the pipe ends."""
     if verbose:
         ours = logging.getLogger("ingestd")
@@ -279,17 +259,13 @@ def main(pipe: "Connection[Any, Any]", memory_bytes: int, verbose: bool) -> None
     silence()
     limit_memory(memory_bytes)
     pipe.send(("hello", os.getpid()))
-
-    def beat(at: int, *, computing: bool = False) -> None:
-        pipe.send(("beat", (at, computing)))
-
     while True:
         try:
             fn, args, kwargs = pipe.recv()
         except (EOFError, ConnectionError):
             return
         try:
-            answer = ("done", fn(*args, **kwargs, beat=beat))
+            answer = ("done", fn(*args, **kwargs, beat=board.beat))
         except MemoryError:
             answer = ("memory", None)
         except Exception as error:  # noqa: BLE001 -- it goes back to whoever asked

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 from conftest import PATIENCE
 
-from ingestd import derived, sql, tables
+from ingestd import batches, derived, sql, tables
 from ingestd.catalog import Catalog
 from ingestd.dicom.keywords import KEPT
 from ingestd.errors import Reason, StateError
@@ -130,14 +130,18 @@ A, B = "aa" * 16, "bb" * 16
         ),
     ],
 )
+@pytest.mark.parametrize("always", [True, False], ids=["", "known when it is"])
 def test_what_becomes_of_files(
     catalog: Catalog,
     batches: list[list[dict[str, object]]],
     expected: dict[str, str],
     digests: list[str],
+    always: bool,
 ) -> None:
     for rows in batches:
-        catalog.write(batch(*rows), now=NOW)
+        known = states(catalog)
+        told = [dict(row, known=always or row["path"] in known) for row in rows]
+        catalog.write(batch(*told), now=NOW)
 
     assert states(catalog) == expected
     assert catalog.rows("SELECT digest FROM instance") == [(digest,) for digest in digests]
@@ -341,7 +345,7 @@ def test_what_workers_hand_over_is_what_the_table_holds(
         for field in schema
         if field.name != "seq"
         for sql, arrow in tables.ARROW_TYPES.items()
-        if arrow == field.type
+        if arrow == (field.type.value_type if pa.types.is_dictionary(field.type) else field.type)
     }
     found = columns(catalog, table)
     assert handed == {name: kind for name, kind in found.items() if name not in catalogs_own}
@@ -445,7 +449,7 @@ def test_a_batch_whose_commit_failed_comes_again_with_its_thumbnails(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(catalog, "_account", fail)
+        patch.setattr(batches, "account", fail)
         with pytest.raises(OSError, match="No space left"):
             catalog.write(rows, now=NOW)
     catalog.write(rows, now=NOW)

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ingestd.dicom.elements import Element
-from ingestd.tables import TAG
+from ingestd.tables import NUMBERED, TAG
 
 
 def tag_table(seqs: Sequence[int], files: Sequence[Sequence[Element]]) -> pa.Table:
@@ -31,20 +31,25 @@ def tag_table(seqs: Sequence[int], files: Sequence[Sequence[Element]]) -> pa.Tab
     order = rank[which]
     sorting = np.argsort(order, kind="stable")
     of_file = np.repeat(np.asarray(seqs, np.int64), [len(rows) for rows in files])
-    found = distinct.take(pa.array(order[sorting]))
-    return found.add_column(0, TAG.field("seq"), pa.array(of_file[sorting]))
+    numbers = pa.array(order[sorting])
+    columns = [
+        pa.DictionaryArray.from_arrays(numbers, column)
+        if field.type == NUMBERED
+        else column.take(numbers)
+        for field, column in zip(list(TAG)[1:], distinct, strict=True)
+    ]
+    return pa.Table.from_arrays([pa.array(of_file[sorting]), *columns], schema=TAG)
 
 
 def _distinct(
     files: Sequence[Sequence[Element]], first: NDArray[np.int64]
-) -> tuple[pa.Table, NDArray[np.int64]]:
-    """Make a table of the elements at some places, sorted, and say where each one went."""
+) -> tuple[list[pa.Array], NDArray[np.int32]]:
+    """Make columns of the elements at some places, sorted, and say where each one went."""
     rows = list(chain.from_iterable(files))
     chosen = [rows[place] for place in first.tolist()]
     order = sorted(range(len(chosen)), key=lambda at: chosen[at][0])
-    rank = np.empty(len(order), np.int64)
-    rank[order] = np.arange(len(order))
+    rank = np.empty(len(order), np.int32)
+    rank[order] = np.arange(len(order), dtype=np.int32)
     columns = zip(*(chosen[at] for at in order), strict=True)
-    fields = list(TAG)[1:]
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, fields, strict=True)]
-    return pa.Table.from_arrays(arrays, schema=pa.schema(fields)), rank
+    types = [pa.string() if field.type == NUMBERED else field.type for field in list(TAG)[1:]]
+    return [pa.array(column, kind) for column, kind in zip(columns, types, strict=True)], rank

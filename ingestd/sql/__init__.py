@@ -5,9 +5,12 @@ from importlib import resources
 
 FOLDER = resources.files("ingestd.sql")
 
+DECIDE = (FOLDER / "decide.sql").read_text()
 DISAGREEMENT = (FOLDER / "disagreement.sql").read_text()
+DISPLACED = (FOLDER / "displaced.sql").read_text()
 KEEP_ARCHIVED = (FOLDER / "keep_archived.sql").read_text()
 KEEP_REFUSED = (FOLDER / "keep_refused.sql").read_text()
+MAKE_WAY = (FOLDER / "make_way.sql").read_text()
 TAKEN_AWAY = (FOLDER / "taken_away.sql").read_text()
 UNKNOWN = (FOLDER / "unknown.sql").read_text()
 VIEWS = (FOLDER / "views.sql").read_text()

@@ -1,0 +1,92 @@
+"""Edge: one batch of files becomes rows, inside a transaction of the catalog."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+import duckdb
+import pyarrow as pa
+
+from ingestd import sql, tables
+from ingestd.model import Patience, Written
+from ingestd.tables import Batch
+
+#: So many values at once are still looked up by index (DuckDB's index_scan_max_count).
+LOOK_UP = 1000
+
+
+class Step(NamedTuple):
+    """One of the steps of writing a batch, and its name for those who measure."""
+
+    name: str
+    script: str
+
+
+DECIDE = Step("decide", sql.DECIDE)
+NEW = (Step("write", sql.WRITE_BATCH),)
+KNOWN = (Step("make way", sql.MAKE_WAY), *NEW, Step("displaced", sql.DISPLACED))
+
+
+def views(batch: Batch, patience: Patience, now: datetime) -> dict[str, pa.Table]:
+    """Give what the steps see as tables."""
+    setting = pa.table(
+        {
+            "at_utc": pa.array([now], pa.timestamp("us")),
+            "attempts": pa.array([patience.attempts], pa.int32()),
+            "first_s": [patience.first_s],
+            "limit_s": [patience.limit_s],
+        }
+    )
+    return {
+        "incoming_file": batch.file,
+        "incoming_instance": batch.instance,
+        "incoming_tag": batch.tag,
+        "incoming_problem": batch.problem,
+        "setting": setting,
+        "verdict": tables.VERDICTS,
+    }
+
+
+def write(db: duckdb.DuckDBPyConnection, batch: Batch) -> dict[int, str]:
+    """Write a batch, whose `views` are there; give the outcome of each instance by its `seq`."""
+    look_up(db, batch.instance["SOPInstanceUID"].to_pylist())
+    db.execute(DECIDE.script)
+    outcomes = dict(db.execute("SELECT seq, outcome FROM decided").fetchall())
+    for step in steps(batch, outcomes):
+        db.execute(step.script)
+    return outcomes
+
+
+def steps(batch: Batch, outcomes: dict[int, str]) -> Sequence[Step]:
+    """Say what there is to do: of what is not known nothing else has to change."""
+    is_new = set(outcomes.values()) <= {"new"} and True not in batch.file["known"].to_pylist()
+    return NEW if is_new else KNOWN
+
+
+def look_up(db: duckdb.DuckDBPyConnection, uids: Sequence[str]) -> None:
+    """Make the temporary table `known`, by index: a join would read all of `instance`."""
+    found = "SELECT SOPInstanceUID, instance_id, revision, root, path, digest FROM instance"
+    db.execute(f"CREATE OR REPLACE TEMP TABLE known AS {found} LIMIT 0")
+    for at in range(0, len(uids), LOOK_UP):
+        some = uids[at : at + LOOK_UP]
+        db.execute(f"INSERT INTO known {found} WHERE SOPInstanceUID IN $1", [some])
+
+
+def account(db: duckdb.DuckDBPyConnection, batch: Batch, thumbnails: int) -> Written:
+    """Say what a batch came to, that was written just now."""
+    states = db.execute("SELECT state, reason, count(*) FROM outcome GROUP BY ALL").fetchall()
+    series = db.execute("SELECT SeriesInstanceUID, count(*) FROM fresh GROUP BY ALL").fetchall()
+    by_state, by_reason = Counter[str](), Counter[str]()
+    for state, reason, count in states:
+        by_state[state] += count
+        if state == "refused":
+            by_reason[reason] += count
+    return Written(
+        states=by_state,
+        reasons=by_reason,
+        series=frozenset(uid for uid, _ in series),
+        instances=sum(count for _, count in series),
+        thumbnails=thumbnails,
+        problems=batch.problem.num_rows,
+    )

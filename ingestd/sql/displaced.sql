@@ -1,0 +1,56 @@
+-- What a batch means for files and instances that were known before; the last step (decide.sql).
+
+-- A conflict is loud, once.
+INSERT INTO event BY NAME
+SELECT s.at_utc, 'file_conflict' AS kind, d.root, d.SeriesInstanceUID, d.path AS detail
+FROM decided AS d
+CROSS JOIN setting AS s
+LEFT JOIN prior AS old USING (seq)
+WHERE d.outcome = 'conflict'
+  AND (old.state IS DISTINCT FROM 'conflict' OR old.digest IS DISTINCT FROM d.digest);
+
+-- A copy of what was rewritten in place is no copy any more.
+UPDATE file SET state = 'conflict',
+    detail = 'another file with other bytes brought this SOPInstanceUID first'
+FROM decided AS d
+WHERE d.outcome = 'replaced' AND file.SOPInstanceUID = d.SOPInstanceUID
+  AND file.state = 'duplicate' AND file.digest <> d.digest;
+
+-- A path that now holds something else, for good, has lost the instance it held before. That one
+-- lives on in a copy, if there is one.
+CREATE OR REPLACE TEMP TABLE displaced AS
+SELECT i.instance_id, i.SOPInstanceUID, i.SeriesInstanceUID, i.digest, i.root, i.path
+FROM prior AS p
+JOIN incoming_file AS f USING (seq)
+JOIN instance AS i ON i.SOPInstanceUID = p.SOPInstanceUID AND i.root = p.root AND i.path = p.path
+LEFT JOIN verdict AS v ON v.reason = f.reason
+WHERE f.SOPInstanceUID IS DISTINCT FROM i.SOPInstanceUID AND v.verdict IS DISTINCT FROM 'retry';
+
+CREATE OR REPLACE TEMP TABLE refuge AS
+SELECT d.instance_id, arg_min(f.root, f.first_seen_utc) AS root,
+    arg_min(f.path, f.first_seen_utc) AS path
+FROM displaced AS d
+JOIN file AS f ON f.SOPInstanceUID = d.SOPInstanceUID AND f.digest = d.digest
+WHERE f.state = 'duplicate'
+GROUP BY d.instance_id;
+
+UPDATE instance SET root = r.root, path = r.path
+FROM refuge AS r
+WHERE instance.instance_id = r.instance_id;
+
+UPDATE file SET state = 'cataloged'
+FROM refuge AS r
+WHERE file.root = r.root AND file.path = r.path;
+
+INSERT INTO problem BY NAME
+SELECT d.SOPInstanceUID, d.root, d.path, 'source_lost' AS kind,
+    'its file was overwritten by another one, and there is no copy' AS detail, s.at_utc
+FROM displaced AS d
+CROSS JOIN setting AS s
+WHERE d.instance_id NOT IN (SELECT instance_id FROM refuge);
+
+INSERT INTO event BY NAME
+SELECT s.at_utc, 'source_lost' AS kind, d.root, d.SeriesInstanceUID, d.path AS detail
+FROM displaced AS d
+CROSS JOIN setting AS s
+WHERE d.instance_id NOT IN (SELECT instance_id FROM refuge);

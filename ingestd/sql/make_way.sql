@@ -1,0 +1,24 @@
+-- What a batch takes the place of goes first; runs when it meets something known (decide.sql).
+--
+-- Leaves behind the temporary table `prior`, for displaced.sql.
+
+-- What the ledger says of these paths so far.
+CREATE OR REPLACE TEMP TABLE prior AS
+SELECT f.seq, old.root, old.path, old.state, old.digest, old.SOPInstanceUID
+FROM (FROM incoming_file WHERE known) AS f
+JOIN file AS old ON old.root = f.root AND old.path = f.path;
+
+-- A file that was rewritten in place takes the place of what it said before.
+DELETE FROM tag
+WHERE instance_id IN (SELECT instance_id FROM decided WHERE outcome = 'replaced');
+
+DELETE FROM instance
+WHERE instance_id IN (SELECT instance_id FROM decided WHERE outcome = 'replaced');
+
+DELETE FROM problem USING incoming_file AS f
+WHERE problem.root = f.root AND problem.path = f.path;
+
+UPDATE instance
+SET root = d.root, path = d.path
+FROM decided AS d
+WHERE d.outcome = 'moved' AND instance.instance_id = d.instance_id;
