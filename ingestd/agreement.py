@@ -4,13 +4,13 @@ One StudyInstanceUID with two PatientIDs is a mistake of somebody's, and the cat
 choose a winner in silence: each further value is a row in `problem`.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from ingestd import sql
-from ingestd.catalog import Catalog
 
 
-def note(catalog: Catalog, series: str, now: datetime) -> None:
-    """Write what does not agree in a series and its study; once for each."""
-    with catalog.transaction() as db:
-        db.execute(sql.DISAGREEMENT, {"series": series, "at_utc": now})
+def note(db: Any, series: Sequence[str], now: datetime) -> None:
+    """Write what does not agree in some series and their studies; once for each."""
+    db.execute(sql.DISAGREEMENT, {"series": series, "at_utc": now})

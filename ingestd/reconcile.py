@@ -3,7 +3,7 @@
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,10 +12,11 @@ from pathlib import Path
 import pyarrow as pa
 import structlog
 
-from ingestd import agreement, completeness, config, tables, tasks
+from ingestd import config, judging, tables, tasks
 from ingestd.catalog import Catalog, utc_now
 from ingestd.covers import Covers
 from ingestd.errors import IngestError, Reason
+from ingestd.judging import Closing
 from ingestd.model import SeriesFile, SeriesJob, SeriesState
 from ingestd.trouble import Trouble
 from ingestd.volumefiles import heal, remove
@@ -23,29 +24,22 @@ from ingestd.workers import Pool, PoolClosed, WorkerLost
 
 log = structlog.get_logger()
 
-#: The instances of a series, and where their bytes are: the file itself first, then its copies.
+#: The instances of some series, and where their bytes are: the file itself first, then its copies.
 SERIES_FILES = """
-    SELECT i.StudyInstanceUID, i.SOPInstanceUID,
+    SELECT i.SeriesInstanceUID, i.StudyInstanceUID, i.SOPInstanceUID,
         list([f.root, f.path] ORDER BY f.state, f.first_seen_utc, f.root, f.path),
         list([f.size_bytes, f.mtime_ns] ORDER BY f.state, f.first_seen_utc, f.root, f.path)
     FROM instance AS i
     JOIN file AS f ON f.SOPInstanceUID = i.SOPInstanceUID AND f.digest = i.digest
-    WHERE i.SeriesInstanceUID = ? AND f.state IN ('cataloged', 'duplicate')
+    WHERE i.SeriesInstanceUID IN $1 AND f.state IN ('cataloged', 'duplicate')
     GROUP BY ALL
     ORDER BY i.SOPInstanceUID
 """
 
-#: What is judged: every image of a series. The names are those of completeness.Image.
-IMAGES = f"SELECT {', '.join(completeness.IMAGE_COLUMNS)} FROM instance WHERE SeriesInstanceUID = ?"
-STACKS = f"SELECT {', '.join(completeness.STACK_COLUMNS)} FROM volume WHERE SeriesInstanceUID = ?"
-
-JUDGE = """
-    UPDATE series_state
-    SET state = $2, evidence = $3, expected = $4, found = $5, missing = $6
-    WHERE SeriesInstanceUID = $1 AND revision = $7 AND state = 'quiet'
-    RETURNING SeriesInstanceUID
+QUIET = """
+    UPDATE series_state SET state = 'quiet' WHERE SeriesInstanceUID IN $1
+    RETURNING SeriesInstanceUID, revision
 """
-
 
 #: What an earlier run left without a judgement, or without a file that may be back now.
 LEFT_OPEN = """
@@ -55,6 +49,9 @@ LEFT_OPEN = """
     WHERE reason IN ('transient_io', 'still_changing', 'not_readable')
 """
 
+
+AT_ONCE = 256  #: so many series are judged in one transaction
+NOTHING = tables.VOLUME.empty_table(), tables.VOLUME_SLICE.empty_table()
 
 PUBLISHED = "SELECT path, SeriesInstanceUID FROM volume WHERE path IS NOT NULL"
 
@@ -80,6 +77,7 @@ class Series:
         self._arrived: dict[str, float] = {}  # series -> our monotonic clock at its last arrival
         self._under_way: set[str] = set()
         self._trouble: dict[str, Trouble] = {}
+        self._needs_workers = settings.volume.enabled or settings.thumbnail.level == "series"
 
     def remember(self) -> None:
         """Take up what an earlier run left without a judgement, or without a file."""
@@ -108,12 +106,21 @@ class Series:
     def tick(self, *, quiet_s: float | None = None) -> None:
         """Start on series that are quiet by now, no more at once than there are workers."""
         quiet_s = self._settings.series.quiet_s if quiet_s is None else quiet_s
-        for uid in self._take_quiet(time.monotonic() - quiet_s):
-            try:
-                self._begin(uid)
-            except BaseException:
-                self._put_back(uid)
-                raise
+        taken = self._take_quiet(time.monotonic() - quiet_s)
+        if not taken:
+            return
+        try:
+            jobs = self._call_quiet(taken)
+        except BaseException:
+            self._put_back(taken)
+            raise
+        self._close([Closing(job) for job in jobs if not job.files])  # The volume stays.
+        jobs = [job for job in jobs if job.files]
+        if self._needs_workers:
+            for job in jobs:
+                self._begin(job)
+        else:
+            self._close([Closing(job, *NOTHING) for job in jobs])
 
     def finish(self, tick: Callable[[], bool]) -> None:
         """Judge every series that is open, now; call `tick` meanwhile, until it says to stop.
@@ -134,7 +141,8 @@ class Series:
     def _take_quiet(self, before_s: float) -> list[str]:
         now_s = time.monotonic()
         with self._lock:
-            free = self._pool.processes - len(self._under_way)
+            room = self._pool.processes if self._needs_workers else AT_ONCE
+            free = room - len(self._under_way)
             taken: list[str] = []
             for uid, arrived_s in self._arrived.items():
                 if len(taken) >= free:
@@ -148,37 +156,41 @@ class Series:
             self._under_way.update(taken)
         return taken
 
-    def _begin(self, uid: str) -> None:
-        """Call a series quiet and send it to be stacked."""
+    def _call_quiet(self, uids: Sequence[str]) -> list[SeriesJob]:
+        """Call series quiet, and say what there is to do."""
         with self._catalog.transaction() as db:
-            rows = db.execute(
-                "UPDATE series_state SET state = 'quiet' WHERE SeriesInstanceUID = ?"
-                " RETURNING revision",
-                [uid],
-            ).fetchall()
-        if not rows:
-            self._end(uid)
-            return
-        found = self._catalog.rows(SERIES_FILES, uid)
-        job = SeriesJob(
-            StudyInstanceUID=found[0][0] if found else "",
-            SeriesInstanceUID=uid,
-            revision=rows[0][0],
-            files=tuple(SeriesFile.of(sop, places, looks) for _, sop, places, looks in found),
-        )
-        if not job.files:  # Every file is gone: the volume stays, and the judgement is made.
-            self._judge(job)
-            self._end(uid)
-            return
-        if not self._settings.volume.enabled:
-            nothing = tables.VOLUME.empty_table(), tables.VOLUME_SLICE.empty_table()
-            self.covers.make(job, nothing[1], partial(self._write, job, *nothing))
-            return
-        with self._lock:
-            job = self._trouble[uid].without_harm(job) if uid in self._trouble else job
-        future = self._pool.submit(
-            tasks.stack, job, state=self._state, options=self._settings.volume
-        )
+            revisions = dict(db.execute(QUIET, [uids]).fetchall())
+        self._end([uid for uid in uids if uid not in revisions])
+        studies: dict[str, str] = {}
+        files: dict[str, list[SeriesFile]] = {uid: [] for uid in revisions}
+        for uid, study, sop, places, looks in self._catalog.rows(SERIES_FILES, list(revisions)):
+            studies.setdefault(uid, study)
+            files[uid].append(SeriesFile.of(sop, places, looks))
+        return [
+            SeriesJob(
+                StudyInstanceUID=studies.get(uid, ""),
+                SeriesInstanceUID=uid,
+                revision=revision,
+                files=tuple(files[uid]),
+            )
+            for uid, revision in revisions.items()
+        ]
+
+    def _begin(self, job: SeriesJob) -> None:
+        """Send a series to be stacked, or pictured at least."""
+        uid = job.SeriesInstanceUID
+        try:
+            if not self._settings.volume.enabled:
+                self.covers.make(job, NOTHING[1], partial(self._write, job, *NOTHING))
+                return
+            with self._lock:
+                job = self._trouble[uid].without_harm(job) if uid in self._trouble else job
+            future = self._pool.submit(
+                tasks.stack, job, state=self._state, options=self._settings.volume
+            )
+        except BaseException:
+            self._put_back([uid])
+            raise
         future.add_done_callback(lambda done: self._returned(job, done))
 
     def _returned(self, job: SeriesJob, future: "Future[tuple[pa.Table, pa.Table]]") -> None:
@@ -201,12 +213,8 @@ class Series:
         self, job: SeriesJob, volumes: pa.Table, slices: pa.Table, trouble: IngestError | None
     ) -> None:
         """Write what is known of a series, unless its picture has to be tried again."""
-        try:
-            if trouble is None or not self._later(job, trouble):
-                self._stacked(job, volumes, slices)
-        except (IngestError, OSError) as error:
-            fault = error if isinstance(error, IngestError) else tasks.state_trouble(error)
-            self._later(job, fault)
+        if trouble is None or not self._later(job, trouble):
+            self._close([Closing(job, volumes, slices)])
 
     def _later(self, job: SeriesJob, error: WorkerLost | IngestError) -> bool:
         """Put a series back that could not be read just now; False when that was often enough."""
@@ -222,56 +230,43 @@ class Series:
             )
         log.warning("series_not_stacked", series=uid, reason=str(error.reason), again=again)
         if again:
-            self._put_back(uid)
+            self._put_back([uid])
         return again
 
-    def _put_back(self, uid: str) -> None:
+    def _put_back(self, uids: Iterable[str]) -> None:
         with self._lock:
-            self._arrived.setdefault(uid, time.monotonic())
-            self._under_way.discard(uid)
+            for uid in uids:
+                self._arrived.setdefault(uid, time.monotonic())
+                self._under_way.discard(uid)
             self._lock.notify_all()
 
-    def _stacked(self, job: SeriesJob, volumes: pa.Table, slices: pa.Table) -> None:
-        """Write the rows of a series and judge it, unless it was re-opened meanwhile."""
-        uid = job.SeriesInstanceUID
-        with self._catalog.transaction(new_volume=volumes, new_slice=slices) as db:
-            old = db.execute(
-                "SELECT path FROM volume WHERE SeriesInstanceUID = ? AND path IS NOT NULL", [uid]
-            ).fetchall()
-            for table in ("volume", "volume_slice"):
-                db.execute(f"DELETE FROM {table} WHERE SeriesInstanceUID = ?", [uid])
-            db.execute(
-                "INSERT INTO volume BY NAME SELECT *, ? AS built_utc FROM new_volume", [utc_now()]
-            )
-            db.execute("INSERT INTO volume_slice BY NAME SELECT * FROM new_slice")
-        kept = set(volumes["path"].to_pylist())
-        for (path,) in old:
-            if path not in kept:
+    def _close(self, closings: Sequence[Closing]) -> None:
+        """Write what is known of some series and judge them."""
+        if not closings:
+            return
+        try:
+            closed = judging.close(self._catalog, closings, utc_now())
+            for path in closed.replaced:
                 remove(self._state, path)
-        self._judge(job)
-        with self._lock:
-            self.done.series.add(uid)
-            self.done.volumes += sum(path is not None for path in kept)
-        self._end(uid)
-
-    def _judge(self, job: SeriesJob) -> None:
-        uid = job.SeriesInstanceUID
-        agreement.note(self._catalog, uid, utc_now())
-        images = [completeness.Image(*row) for row in self._catalog.rows(IMAGES, uid)]
-        stacks = [completeness.StackRow(*row) for row in self._catalog.rows(STACKS, uid)]
-        found = completeness.judge(images, stacks)
-        values = [uid, found.state, found.evidence, found.expected, found.found]
-        with self._catalog.transaction() as db:
-            judged = db.execute(JUDGE, [*values, list(found.missing), job.revision]).fetchall()
-        if judged:
-            self._catalog.tell(f"series_{found.state}", series=uid, detail=found.evidence)
+        except (IngestError, OSError) as error:
+            fault = error if isinstance(error, IngestError) else tasks.state_trouble(error)
+            for one in closings:
+                self._later(one.job, fault)
+            return
+        for uid, found in closed.judged:
             level = log.warning if found.state is SeriesState.INCOMPLETE else log.info
             level(f"series_{found.state}", series=uid, images=found.found, why=found.evidence)
-
-    def _end(self, uid: str) -> None:
+        renewed = [(one.job, one.volumes) for one in closings if one.volumes is not None]
         with self._lock:
-            self._under_way.discard(uid)
-            self._trouble.pop(uid, None)
+            self.done.series.update(job.SeriesInstanceUID for job, _ in renewed)
+            self.done.volumes += sum(len(table["path"].drop_null()) for _, table in renewed)
+        self._end(one.job.SeriesInstanceUID for one in closings)
+
+    def _end(self, uids: Iterable[str]) -> None:
+        with self._lock:
+            for uid in uids:
+                self._under_way.discard(uid)
+                self._trouble.pop(uid, None)
             self._lock.notify_all()
 
 

@@ -39,7 +39,8 @@ def test_what_should_agree_and_does_not_is_a_problem_once(
     rows = batch(*(file(name, f"1.{name}") for name in "abc"))
     catalog.write(with_values(rows, keyword, values), now=NOW)
     for _ in range(2):
-        agreement.note(catalog, "1.2", NOW)
+        with catalog.transaction() as db:
+            agreement.note(db, ["1.2"], NOW)
     found = catalog.rows("SELECT raw, path FROM problem WHERE kind = 'disagreement' ORDER BY path")
     assert found == expected
 
@@ -47,5 +48,15 @@ def test_what_should_agree_and_does_not_is_a_problem_once(
 def test_patients_are_compared_over_all_series_of_a_study(catalog: Catalog) -> None:
     rows = batch(file("a", "1.a"), file("b", "1.b", series="1.3"))
     catalog.write(with_values(rows, "PatientID", ["A", "B"]), now=NOW)
-    agreement.note(catalog, "1.3", NOW)
+    with catalog.transaction() as db:
+        agreement.note(db, ["1.3"], NOW)
     assert catalog.rows("SELECT keyword, raw, path FROM problem") == [("PatientID", "B", "b")]
+
+
+def test_several_series_are_each_compared_with_themselves(catalog: Catalog) -> None:
+    names = {"a": "1.2", "b": "1.3", "c": "1.2", "d": "1.3"}
+    rows = batch(*(file(name, f"1.{name}", series=uid) for name, uid in names.items()))
+    catalog.write(with_values(rows, "Modality", ["CT", "MR", "CT", "PT"]), now=NOW)
+    with catalog.transaction() as db:
+        agreement.note(db, ["1.2", "1.3"], NOW)
+    assert catalog.rows("SELECT keyword, raw, path FROM problem") == [("Modality", "PT", "d")]

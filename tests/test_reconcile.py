@@ -91,13 +91,13 @@ def test_pixels_cut_short_cost_their_own_stack_only(tmp_path: Path) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from ingestd import reconcile
+from ingestd import judging, reconcile
 from ingestd.cli import app
 
 when, folder, state = sys.argv[1:]
 die = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 if when == "before the commit":
-    reconcile.utc_now = die
+    judging.completeness.judge = die
 else:
     reconcile.remove = die
 app(["scan", folder, "--state", state])
