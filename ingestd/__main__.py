@@ -12,6 +12,10 @@ def main() -> None:
         from ingestd import ondemand  # noqa: PLC0415 -- without the other commands' imports
 
         ondemand.main(sys.argv[2:])
+    if sys.argv[1:2] == ["sql"]:
+        from ingestd import sqlcommand  # noqa: PLC0415 -- as above
+
+        sqlcommand.main(sys.argv[2:])
     if sys.argv[1:2] in (["scan"], ["doctor"]):
         from ingestd.front import behind  # noqa: PLC0415
 

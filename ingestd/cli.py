@@ -14,6 +14,7 @@ from ingestd import __version__, preload
 from ingestd.errors import ConfigError, IngestError, SqlError, StateError
 from ingestd.files import default_state
 from ingestd.owner import apart, stores_apart
+from ingestd.screen import plain_lines
 
 if TYPE_CHECKING:
     from ingestd.scan import Scan
@@ -53,10 +54,10 @@ def told() -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        typer.echo(f"ingestd: {error}", err=True)
+        typer.echo(f"ingestd: {plain_lines(str(error))}", err=True)
         raise typer.Exit(USAGE) from None
     except (StateError, SqlError, IngestError) as error:
-        typer.echo(f"ingestd: {error}", err=True)
+        typer.echo(f"ingestd: {plain_lines(str(error))}", err=True)
         raise typer.Exit(HALTED) from None
     except OSError as error:
         typer.echo(f"ingestd: {error.filename}: {error.strerror}", err=True)
@@ -156,26 +157,13 @@ def leftovers(work: "Scan", summary: dict[str, Any]) -> list[str]:
     return lines
 
 
-@app.command()
-def sql(
-    query: Annotated[str, typer.Argument(help="One question in SQL; - reads standard input.")],
-    state: StateOption = None,
-    as_format: Annotated[
-        str, typer.Option("--format", help="table, csv, json or parquet.")
-    ] = "table",
-    output: Annotated[Path | None, typer.Option("-o", help="Write to this file.")] = None,
-) -> None:
+# Its options are in `sqlcommand`, where `__main__` goes without typer.
+@app.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+def sql(given: Annotated[list[str], typer.Argument(metavar="QUERY")]) -> None:
     """Ask the catalog, while the daemon runs or without one."""
-    from ingestd.client import Client  # noqa: PLC0415
-    from ingestd.report import FORMATS, write  # noqa: PLC0415
+    from ingestd.sqlcommand import main  # noqa: PLC0415
 
-    with told():
-        if as_format not in FORMATS:
-            raise ConfigError(f"--format {as_format}: known are {', '.join(FORMATS)}")
-        if as_format == "parquet" and output is None:
-            raise ConfigError("--format parquet needs a file: -o FILE")
-        text = sys.stdin.read() if query == "-" else query
-        write(Client(state or default_state()).sql(text), as_format, output)
+    main(given)
 
 
 @app.command()

@@ -18,7 +18,7 @@ from rich.table import Table
 from ingestd import phantom
 from ingestd.client import Client
 from ingestd.errors import StateError
-from ingestd.report import as_table
+from ingestd.printing import as_table
 
 #: A daemon in a hurry: the demo shows in seconds what takes minutes in earnest.
 HASTE = {
@@ -277,7 +277,11 @@ def answer(console: Console, client: Client) -> None:
     for words, query in QUESTIONS:
         console.print(f"\n[bold]{words}[/bold]")
         console.print(query, style="dim", markup=False, soft_wrap=True)
-        console.print(as_table(client.sql(query)), markup=False, soft_wrap=True)
+        console.print(
+            as_table(client.answer(query), console.width if console.is_terminal else None),
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def point(console: Console, place: Path) -> None:

@@ -6,8 +6,9 @@ import re
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from ingestd.errors import IngestError, Reason
 from ingestd.model import Sighting
@@ -167,6 +168,29 @@ def publish(target: Path, content: bytes) -> None:
     finally:
         part.unlink(missing_ok=True)
     fsync_folder(target.parent)  # Without this the rename itself can be lost.
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[IO[bytes]]:
+    """Write a file that somebody asked for: it appears whole, or `target` stays as it was.
+
+    raises  OSError
+    """
+    with suppress(FileNotFoundError):
+        if not stat.S_ISREG(os.stat(target).st_mode):  # /dev/null, a FIFO: never replaced.
+            with target.open("wb") as out:
+                yield out
+            return
+    final = Path(os.path.realpath(target))
+    part = final.with_name(f".{final.name[:200]}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as out:
+            yield out
+            out.flush()
+            os.fsync(out.fileno())
+        part.replace(final)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def staged(final: str, digest: str) -> str:

@@ -1,34 +1,19 @@
 """Edge: what the commands print: summaries, tables, elements."""
 
-import json
-import math
 import os
-import re
 import shutil
 import sys
-from decimal import Decimal
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
-from rich.cells import cell_len, set_cell_size
-
+from ingestd.answer import Answer
 from ingestd.client import Client, quoted
 from ingestd.errors import SqlError
 from ingestd.files import as_text
 from ingestd.places import location, taking
-
-FORMATS = ("table", "csv", "json", "parquet")
-SHOWN_ROWS = 200  #: a table at a terminal ends here and says so
-CELL = 48  #: a wider cell is shortened
-UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-
-
-def plain(value: object) -> str:
-    """Make a value of the catalog fit for a terminal: no escapes, no line breaks."""
-    return UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", "" if value is None else str(value))
+from ingestd.printing import as_table
+from ingestd.screen import plain
 
 
 def scanned(summary: dict[str, Any]) -> str:
@@ -60,108 +45,6 @@ def scanned(summary: dict[str, Any]) -> str:
 
 def _unless_zero(summary: dict[str, Any], key: str, words: str) -> list[str]:
     return [f"  {summary[key]:>8} {words}"] if summary[key] else []
-
-
-def write(table: pa.Table, as_format: str, output: Path | None) -> None:
-    """Write an answer in one of FORMATS, to a file or to standard output."""
-    if as_format == "parquet":
-        assert output is not None, "parquet goes to a file"
-        pyarrow.parquet.write_table(table, output)
-        return
-    target: IO[bytes] = output.open("wb") if output else sys.stdout.buffer
-    try:
-        if as_format == "csv":
-            pyarrow.csv.write_csv(flat(table), target)
-        elif as_format == "json":
-            target.write(json.dumps(json_rows(table), default=str, ensure_ascii=False).encode())
-            target.write(b"\n")
-        else:
-            target.write((as_table(table) + "\n").encode())
-        target.flush()
-    except BrokenPipeError:  # `| head` has seen enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    finally:
-        if output:
-            target.close()
-
-
-def json_rows(table: pa.Table) -> list[dict[str, Any]]:
-    """Make rows that JSON can hold: no NaN, numbers as numbers, each column under its own name."""
-    names = [
-        name if name not in table.column_names[:at] else f"{name}_{at + 1}"
-        for at, name in enumerate(table.column_names)
-    ]
-    columns = [map(json_value, column.to_pylist()) for column in table.columns]
-    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
-
-
-def json_value(value: object) -> object:
-    """Make one value fit for JSON."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    if isinstance(value, list):
-        return [json_value(part) for part in value]
-    if isinstance(value, dict):
-        return {key: json_value(part) for key, part in value.items()}
-    return value
-
-
-def flat(table: pa.Table) -> pa.Table:
-    """Write lists as text with backslashes between the values, as DICOM does: CSV has no lists."""
-    columns = []
-    for column in table.columns:
-        if pa.types.is_nested(column.type):
-            texts = [
-                None
-                if value is None
-                else "\\".join("" if part is None else str(part) for part in value)
-                for value in column.to_pylist()
-            ]
-            columns.append(pa.array(texts, pa.string()))
-        else:
-            columns.append(column)
-    return pa.table(columns, names=table.column_names)
-
-
-def as_table(table: pa.Table) -> str:
-    """Draw a table for people: columns as wide as they need, long cells shortened."""
-    shown = table.slice(0, SHOWN_ROWS)
-    names = table.column_names
-    fit = shortened if sys.stdout.isatty() else str
-    columns = [[fit(plain(value)) for value in column.to_pylist()] for column in shown.columns]
-    cells = [list(row) for row in zip(*columns, strict=True)]
-    wide = [
-        max([cell_len(name), *(cell_len(line[index]) for line in cells)])
-        for index, name in enumerate(names)
-    ]
-    right = [pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in table.schema.types]
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
-
-    def line(texts: list[str]) -> str:
-        parts = [
-            " " * (size - cell_len(text)) + text
-            if to_right
-            else text + " " * (size - cell_len(text))
-            for text, size, to_right in zip(texts, wide, right, strict=True)
-        ]
-        drawn = "  ".join(parts).rstrip()
-        return (
-            drawn
-            if not width or cell_len(drawn) <= width
-            else set_cell_size(drawn, width - 1) + "…"
-        )
-
-    lines = [line(names), line(["─" * size for size in wide]), *map(line, cells)]
-    if table.num_rows > SHOWN_ROWS:
-        lines.append(f"… {table.num_rows} rows; --format csv or json gives all")
-    return "\n".join(lines)
-
-
-def shortened(text: str) -> str:
-    """Cut a long cell, and show that it was cut."""
-    return text if len(text) <= CELL else text[: CELL - 1] + "…"
 
 
 def catalog_status(client: Client) -> dict[str, Any]:
@@ -301,8 +184,16 @@ def shown_text(found: dict[str, Any]) -> str:
     ]
     below = found["volumes"] if kind == "series" else found["series"]
     if below:
-        lines += ["", as_table(pa.Table.from_pylist(below))]
+        lines += ["", rows_text(below)]
     return "\n".join(lines)
+
+
+def rows_text(rows: Sequence[dict[str, Any]]) -> str:
+    """Draw rows as a table, without the columns that are empty in all of them."""
+    names = [name for name in rows[0] if any(row[name] is not None for row in rows)]
+    kinds = ["DOUBLE" if isinstance(rows[0][name], int | float) else "VARCHAR" for name in names]
+    terminal = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return as_table(Answer(names, kinds, [[row[name] for name in names] for row in rows]), terminal)
 
 
 def element_text(element: dict[str, Any]) -> str:

@@ -1,14 +1,17 @@
 """Edge: answers other processes on a Unix socket in the state folder.
 
-POST /sql with the query as body gives an Arrow IPC stream; GET /status gives JSON. An error is
+POST /sql with the query as body gives an Arrow IPC stream, or an `answer` when that is accepted
+first; GET /status gives JSON. An error is
 JSON too: {"error": ..., "detail": ...}.
 """
 
 import io
+import json
 import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +25,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ingestd import config, sqlgate
+from ingestd import answer, config, sqlgate
 from ingestd.catalog import Catalog
 from ingestd.errors import IngestError
 from ingestd.files import SOCKET_NAME, short_path
@@ -98,17 +101,18 @@ class Server:
             return JSONResponse({"error": "too_long", "detail": "over 1 MiB of SQL"}, 413)
         try:
             sql = body.decode()
-            answer = await run_in_threadpool(self._answer, sql)
+            accept = request.headers.get("accept", "*/*")
+            content, media_type = await run_in_threadpool(self._answer, sql, accept)
         except UnicodeDecodeError:
             return JSONResponse({"error": "not_utf8", "detail": "the SQL is not UTF-8"}, 400)
         except IngestError as error:
             return JSONResponse({"error": error.reason, "detail": error.detail}, 503)
         except Refused as refused:
             return JSONResponse({"error": refused.error, "detail": refused.detail}, 400)
-        return Response(answer, media_type=ARROW)
+        return Response(content, media_type=media_type)
 
-    def _answer(self, sql: str) -> bytes:
-        """Run one query within its limits; give an Arrow IPC stream."""
+    def _answer(self, sql: str, accept: str) -> tuple[bytes, str]:
+        """Run one query within its limits; give what it found, and in what form."""
         with self._places, self._catalog.cursor() as cursor:
             late = threading.Event()
 
@@ -119,7 +123,7 @@ class Server:
             timer = threading.Timer(self._limits.deadline_s, stop)
             timer.start()
             try:
-                return ask(cursor, sql, self._limits)
+                return ask(cursor, sql, self._limits, accept)
             except Refused as error:
                 if not late.is_set():
                     raise
@@ -129,16 +133,21 @@ class Server:
                 timer.cancel()
 
 
-def ask(db: duckdb.DuckDBPyConnection, sql: str, limits: config.Sql) -> bytes:
-    """Answer one question, read-only, as an Arrow IPC stream within limits.
+def ask(
+    db: duckdb.DuckDBPyConnection, sql: str, limits: config.Sql, accept: str = ARROW
+) -> tuple[bytes, str]:
+    """Answer one question, read-only, within limits, in a form that is accepted.
 
     raises  Refused, also when someone interrupts `db`
     """
     try:
         sqlgate.check(db, sql)
         db.execute("BEGIN TRANSACTION READ ONLY")
-        reader = db.sql(sql).to_arrow_reader(BATCH_ROWS)
-        return encoded(reader, limits)
+        found = db.sql(sql)
+        if accept.startswith(answer.MEDIA_TYPE):
+            return for_people(found, limits)
+        reader = found.to_arrow_reader(BATCH_ROWS)
+        return encoded(reader.schema, reader, limits), ARROW
     except sqlgate.NotAllowed as error:
         raise Refused("not_allowed", str(error)) from error
     except (duckdb.Error, pa.ArrowException, OSError) as error:
@@ -147,12 +156,31 @@ def ask(db: duckdb.DuckDBPyConnection, sql: str, limits: config.Sql) -> bytes:
         raise Refused("sql_error", str(error)) from error
 
 
-def encoded(reader: pa.RecordBatchReader, limits: config.Sql) -> bytes:
+def for_people(found: duckdb.DuckDBPyRelation, limits: config.Sql) -> tuple[bytes, str]:
+    """Give an answer of `answer.Answer`: as itself when it is short, else as an IPC stream."""
+    kinds = [str(kind) for kind in found.types]
+    wanted = answer.projection(found.columns, kinds)
+    reader = (found if wanted is None else found.project(wanted)).to_arrow_reader(BATCH_ROWS)
+    first = list(islice(reader, 2))
+    if sum(batch.num_rows for batch in first) <= min(answer.SHORT_ROWS, limits.rows):
+        columns = [
+            column.to_pylist() for column in pa.Table.from_batches(first, reader.schema).columns
+        ]
+        content = answer.encoded(
+            answer.Answer(found.columns, kinds, list(zip(*columns, strict=True)))
+        )
+        if len(content) <= limits.bytes:
+            return content, answer.MEDIA_TYPE
+    schema = reader.schema.with_metadata({"types": json.dumps(kinds)})
+    return encoded(schema, chain(first, reader), limits), ARROW
+
+
+def encoded(schema: pa.Schema, batches: Iterable[pa.RecordBatch], limits: config.Sql) -> bytes:
     """Write batches as an IPC stream; what is more than the limits is refused, not cut."""
     out = io.BytesIO()
-    with pa.ipc.new_stream(out, reader.schema) as stream:
+    with pa.ipc.new_stream(out, schema) as stream:
         written = 0
-        for batch in reader:
+        for batch in batches:
             written += batch.num_rows
             if written > limits.rows:
                 words = f"more than {limits.rows} rows; add LIMIT or aggregate"

@@ -30,22 +30,40 @@ def command(scanned: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
+MIXED = "SELECT 1 AS a, ['x', 'y,z'] AS b, 'say \"hi\"' AS c, INTERVAL 400 DAY AS d, NULL AS e"
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
         pytest.param(
-            ["--format", "csv"], '"a","b"\n1,"x\\y"\n', id="csv joins lists as DICOM does"
+            ["--format", "csv"],
+            'a,b,c,d,e\n1,"x\\y,z","say ""hi""",400 days,\n',
+            id="csv joins lists as DICOM does and quotes only where needed",
         ),
-        pytest.param(["--format", "json"], '[{"a": 1, "b": ["x", "y"]}]\n', id="json keeps them"),
-        pytest.param([], "a  b\n─  ──────────\n1  ['x', 'y']\n", id="table"),
+        pytest.param(
+            ["--format", "json"],
+            '[{"a": 1, "b": ["x", "y,z"], "c": "say \\"hi\\"", "d": "400 days", "e": null}]\n',
+            id="json keeps lists",
+        ),
+        pytest.param(
+            ["--format", "list"], '1\tx\\y,z\tsay "hi"\t400 days\t\n', id="list is values only"
+        ),
+        pytest.param(
+            [],
+            "a  b         c         d         e\n"
+            "─  ────────  ────────  ────────  ─\n"
+            '1  [x, y,z]  say "hi"  400 days\n',
+            id="table",
+        ),
     ],
 )
 def test_sql_formats(command: Command, words: list[str], expected: str) -> None:
-    assert command("sql", "SELECT 1 AS a, ['x', 'y'] AS b", *words).stdout == expected
+    assert command("sql", MIXED, *words).stdout == expected
 
 
 def test_sql_reads_standard_input(command: Command) -> None:
-    assert command("sql", "-", "--format", "csv", stdin="SELECT 7 AS n").stdout == '"n"\n7\n'
+    assert command("sql", "-", "--format", "csv", stdin="SELECT 7 AS n").stdout == "n\n7\n"
 
 
 def test_sql_writes_parquet_to_a_file(command: Command, tmp_path: Path) -> None:
@@ -61,8 +79,15 @@ def test_sql_writes_parquet_to_a_file(command: Command, tmp_path: Path) -> None:
     [
         pytest.param(["sql", "SELEC"], 1, "syntax error", id="sql that is wrong"),
         pytest.param(["sql", "SELECT 1", "--format", "xml"], 2, "known are table", id="a format"),
+        pytest.param(["sql", "-"], 1, "0 statements", id="nothing on standard input"),
         pytest.param(
-            ["sql", "FROM file", "--format", "parquet"], 2, "-o FILE", id="parquet to nowhere"
+            ["sql", "SELECT 1", "-o", "/nothing/here.csv"], 1, "/nothing", id="a file nowhere"
+        ),
+        pytest.param(
+            ["sql", "SELECT error('\x1b[31mred')"],
+            1,
+            "\N{REPLACEMENT CHARACTER}[31mred",
+            id="escapes",
         ),
         pytest.param(["show", "1.2.3"], 1, "knows no instance", id="a UID that is not there"),
         pytest.param(["show", "/nothing/here"], 1, "does not know this file", id="a path"),
@@ -101,13 +126,9 @@ def test_show_gives_every_element_of_a_file(command: Command, study: Path) -> No
 
 
 def test_show_of_a_series_names_its_volume(command: Command) -> None:
-    uid = command(
-        "sql",
-        "SELECT SeriesInstanceUID FROM volume WHERE path IS NOT NULL LIMIT 1",
-        "--format",
-        "csv",
-    ).stdout.splitlines()[1]
-    found = json.loads(command("show", uid.strip('"'), "--json").stdout)
+    question = "SELECT SeriesInstanceUID FROM volume WHERE path IS NOT NULL LIMIT 1"
+    uid = command("sql", question, "--format", "list").stdout.strip()
+    found = json.loads(command("show", uid, "--json").stdout)
     assert found["kind"] == "series"
     assert found["volumes"][0]["path"].endswith(".nii.gz")
 
