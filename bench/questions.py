@@ -116,7 +116,9 @@ def grown(room: Path, instances: int) -> Path:
 def ask(state: Path) -> None:
     """Time each question; the first answer may have to read the disk."""
     questions = re.findall(
-        r"^## (?P<title>.*?)\n.*?```sql\n(?P<sql>.*?)```", PAGE.read_text(), re.MULTILINE | re.DOTALL
+        r"^## (?P<title>.*?)\n.*?```sql\n(?P<sql>.*?)```",
+        PAGE.read_text(),
+        re.MULTILINE | re.DOTALL,
     )
     config = {**LOCKED_DOWN, "memory_limit": f"{MEMORY_BYTES}B"}
     rows = []
