@@ -115,7 +115,7 @@ def apart(state: Path, roots: list[Path]) -> Path:
 def resolved(root: Path) -> Path:
     """Say where a drop folder really is; one that hangs is judged by its name, and watched."""
     try:
-        return Reach(str(root), deadline_s=RESOLVE_S).call(root.resolve)
+        return Path(Reach(str(root), deadline_s=RESOLVE_S).call(lambda: os.path.realpath(root)))
     except TimeoutError:
         return root
 

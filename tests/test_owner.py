@@ -34,4 +34,6 @@ def test_what_would_be_seen_twice_is_refused(
 
 
 def test_folders_side_by_side_are_taken(here: Path) -> None:
+    (here / "loop").symlink_to("loop")
+    apart(here / "state", [here / "loop", here / "one"])
     apart(here / "state", [here / "to-one", here / "two", here / "not there yet"])

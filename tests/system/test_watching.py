@@ -96,14 +96,16 @@ def test_each_strange_thing_in_a_folder_has_its_outcome(
     assert "Traceback" not in daemon.log.read_text()
 
 
-def test_a_root_that_is_a_link_is_watched_where_it_leads(
+def test_a_root_that_is_a_link_is_watched_where_it_leads_once_it_leads_somewhere(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     real, drop = tmp_path / "real", tmp_path / "drop"
-    real.mkdir()
     drop.symlink_to(real)
     daemon = Running(drop, tmp_path / "state", INGESTD_SWEEP__FULL_SWEEP_S="1")
     request.addfinalizer(daemon.kill)
+    wait_for(lambda: daemon.health(drop) == "unreachable")
+    real.mkdir()
+    wait_for(lambda: daemon.health(drop) == "healthy")
     times = {"1969": -1, "1970": 0, "2106": 2**32 + 1, "2500": 16_725_225_600}
     for (name, at), file in zip(times.items(), CT_FILES, strict=False):
         os.utime(shutil.copy(file, real / name), (at, at))
