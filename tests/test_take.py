@@ -426,7 +426,7 @@ def test_what_was_moved_is_not_called_gone_by_a_sweep_nor_brakes_it(bench: Bench
         roll = RollCall(catalog, root.key, brake_percent=20, brake_s=60)
         for _ in range(6):
             roll.begin()
-            roll.end([])
+            roll.end([], now_s=0.0)
         roll.close()
         assert catalog.rows("SELECT count(*) FROM event") == [(0,)]
         assert catalog.rows("SELECT DISTINCT state, detail FROM file WHERE root = ?", root.key) == [
