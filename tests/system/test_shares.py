@@ -296,6 +296,38 @@ def test_without_its_sentinel_a_root_is_unreachable_also_after_a_restart(
     assert ingestd.open(state).sql("FROM event WHERE kind = 'root_unreachable'").num_rows == 2
 
 
+def test_a_polled_root_that_loses_much_at_once_is_degraded_and_nothing_of_it_is_gone(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    drop, away = tmp_path / "drop", tmp_path / "away"
+    drop.mkdir()
+    away.mkdir()
+    for number in range(30):
+        (drop / str(number)).write_text("no DICOM")
+    config = tmp_path / "config.toml"
+    config.write_text(f'[[root]]\npath = "{drop}"\nwatch = "poll"\n')
+    settings = QUICK | {"INGESTD_LOG__LEVEL": "debug"}
+    daemon = Running(drop, tmp_path / "state", config=config, **settings)
+    request.addfinalizer(daemon.kill)
+
+    def sweeps() -> int:
+        return daemon.log.read_text().count("swept")
+
+    wait_for(lambda: daemon.one("SELECT count(*) FROM file") == 30)
+    wait_for(lambda: daemon.root(drop)["swept_files"] == 30)
+    for number in range(20):
+        (drop / str(number)).rename(away / str(number))
+    wait_for(lambda: daemon.health(drop) == "degraded")
+    assert daemon.root(drop)["why"] == "20 of 30 files are not there"
+    before = sweeps()
+    wait_for(lambda: sweeps() > before + 6)
+    for number in range(20):
+        (away / str(number)).rename(drop / str(number))
+    wait_for(lambda: daemon.health(drop) == "healthy")
+    assert daemon.one(NOT_GONE) == 0
+    assert daemon.one("SELECT count(*) FROM event WHERE kind = 'gone_brake'") == 1
+
+
 @dataclass
 class Scanned:
     """What a scan came to that was not to wait for a share."""
