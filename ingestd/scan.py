@@ -19,6 +19,10 @@ from ingestd.reconcile import free_bytes
 from ingestd.sweep import Ignored, Seen, left, sweep
 from ingestd.works import Works
 
+#: So many workers lost since a series was last done: a share hangs, for a series that harms workers
+#: one after the other costs fewer.
+LOST_WORKERS = 32
+
 
 class Progress(Protocol):
     """Who shows how far a scan is."""
@@ -41,6 +45,7 @@ class Scan:
         self._stop = threading.Event()
         self._works: Works | None = None
         self._reach: Reach | None = None
+        self._stacked = 0, 0  #: series that are done, and how many workers were lost by then
         self._started_s = time.monotonic()
 
     def run(self) -> dict[str, Any]:
@@ -66,6 +71,7 @@ class Scan:
             works.takers.finish(lambda: not self._stop.is_set(), deadline_s)
             self.held = works.takers.held
             self.unread = works.conductor.given_up
+            self._stacked = 0, works.pool.deaths
             works.series.finish(lambda: self._stacking(works))
         return self._summary(works)
 
@@ -146,14 +152,16 @@ class Scan:
 
     def _stacking(self, works: Works) -> bool:
         """Show how many series are done; False to stop."""
-        done = len(works.series.done.series)
+        done, deaths = len(works.series.done.series), works.pool.deaths
+        if done != self._stacked[0]:
+            self._stacked = done, deaths
         self._progress.show(
             found=done + works.series.open,
             done=done,
             refused=works.conductor.tally.states["refused"],
             doing="stacking",
         )
-        return not self._stop.is_set()
+        return not self._stop.is_set() and deaths < self._stacked[1] + LOST_WORKERS
 
     def _summary(self, works: Works) -> dict[str, Any]:
         tally = works.conductor.tally

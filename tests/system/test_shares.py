@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pydicom
 import pytest
 from daemons import COMMAND, Running, wait_for
 from pydicom.data import get_testdata_file
@@ -344,7 +345,7 @@ def scan_in_time(*folders: Path, state: Path) -> Scanned:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=150,
     )
     rows = ingestd.open(state).sql("SELECT path, state FROM file").to_pylist()
     return Scanned(done.returncode, {row["path"]: row["state"] for row in rows}, done.stderr)
@@ -383,3 +384,24 @@ def test_a_scan_of_a_share_that_hangs_ends_and_the_other_folders_are_cataloged(
     found = scan_in_time(share.mountpoint, drop, state=tmp_path / "state")
     assert (found.exit_code, len(found.files)) == (0, 201)
     assert set(found.files.values()) == {"cataloged", "duplicate"}
+
+
+@pytest.mark.long
+def test_a_scan_that_only_has_series_left_ends_though_their_share_hangs(
+    begin: Callable[..., Running], share: Share, tmp_path: Path
+) -> None:
+    one = pydicom.dcmread(CT_FILES[0])
+    for number in range(24):
+        one.SOPInstanceUID = one.file_meta.MediaStorageSOPInstanceUID = f"1.2.{number}"
+        one.SeriesInstanceUID = f"1.3.{number // 3}"
+        one.ImagePositionPatient = [0, 0, number]
+        one.save_as(share.inside / str(number))
+    daemon = begin(share.mountpoint, INGESTD_SERIES__QUIET_S="3600")
+    wait_for(lambda: daemon.one("SELECT count(*) FROM instance") == 24)
+    daemon.stop()
+    share.fails("read * hang")
+    found = scan_in_time(share.mountpoint, state=tmp_path / "state")
+    assert "8 series have files that cannot be read just now" in found.words
+    assert found.exit_code == 1
+    share.fails()
+    assert scan_in_time(share.mountpoint, state=tmp_path / "state").exit_code == 0
