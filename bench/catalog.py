@@ -59,11 +59,15 @@ RENEWED = {
 
 #: The rows of the template, in the order in which batches of 1,024 bring them.
 TEMPLATE = """
-    CREATE TEMP TABLE first_instance AS FROM instance ORDER BY instance_id;
-    CREATE TEMP TABLE first_file AS FROM file ORDER BY path;
-    CREATE TEMP TABLE first_state AS FROM series_state;
+    CREATE TEMP TABLE first_instance AS
+    FROM instance WHERE instance_id <= {count} ORDER BY instance_id;
+    CREATE TEMP TABLE first_file AS
+    FROM file SEMI JOIN first_instance USING (SOPInstanceUID) ORDER BY path;
+    CREATE TEMP TABLE first_state AS
+    FROM series_state SEMI JOIN first_instance USING (SeriesInstanceUID);
     CREATE TEMP TABLE first_tag AS
-    FROM tag ORDER BY (instance_id - 1) // 1024, tag, path, instance_id
+    FROM tag WHERE instance_id <= {count}
+    ORDER BY (instance_id - 1) // 1024, tag, path, instance_id
 """
 
 #: One copy of everything in the template; $k is its number, $n how many instances there are.
@@ -145,20 +149,20 @@ def _arrival(root: str, path: str, seq: int) -> Arrival:
 
 
 def grown(room: Path, first: list[Batch], instances: int) -> Path:
-    """Give a catalog of so many instances; made by SQL, unless it is there already."""
+    """Give a catalog of so many instances; made by SQL, as far as it is not there already."""
     state = room / f"grown-{instances}"
     if (state / "whole").exists():
         return state
-    shutil.rmtree(state, ignore_errors=True)
     count = sum(batch.file.num_rows for batch in first)
     started_s = time.monotonic()
     with opened(state) as catalog:
-        for batch in first:
+        there = catalog.rows("SELECT count(*) FROM instance")[0][0]
+        for batch in first if not there else ():
             catalog.write(batch)
         with catalog.transaction() as db:
             db.execute(RENAMED)
-            db.execute(TEMPLATE)
-        for copy in range(1, instances // count):
+            db.execute(TEMPLATE.format(count=count))
+        for copy in range(max(1, there // count), instances // count):
             with catalog.transaction() as db:
                 for statement in COPY:
                     db.execute(statement, {"k": copy, "n": count})

@@ -13,6 +13,7 @@ import typer
 from ingestd import __version__, preload
 from ingestd.errors import ConfigError, IngestError, SqlError, StateError
 from ingestd.files import default_state
+from ingestd.given import given
 from ingestd.owner import apart, stores_apart
 from ingestd.screen import plain_lines
 
@@ -90,13 +91,15 @@ def run(
     state: StateOption = None,
 ) -> None:
     """Watch drop folders, in the foreground, until SIGTERM or Ctrl-C."""
-    preload.begin()
+    with told():
+        tables = given(config, [Path(one) for one in root or []])
+    preload.begin(tables)
     from ingestd import log  # noqa: PLC0415
     from ingestd.service import Daemon  # noqa: PLC0415
-    from ingestd.toml import load  # noqa: PLC0415
+    from ingestd.toml import checked  # noqa: PLC0415
 
     with told():
-        settings = load(config, [Path(one) for one in root or []])
+        settings = checked(tables, config)
         if not settings.root:
             raise ConfigError("no drop folder; name one with --root or in a [[root]] of the config")
         log.configure(settings.log, sys.stderr)
@@ -115,14 +118,16 @@ def scan(
     as_json: JsonOption = False,
 ) -> None:
     """Ingest folders now, all the way to volumes, and end."""
-    preload.begin()
+    with told():
+        tables = given(config)
+    preload.begin(tables)
     from ingestd import log  # noqa: PLC0415
     from ingestd.progress import progress  # noqa: PLC0415
     from ingestd.scan import Scan, as_roots, folders  # noqa: PLC0415
-    from ingestd.toml import load  # noqa: PLC0415
+    from ingestd.toml import checked  # noqa: PLC0415
 
     with told():
-        settings = load(config)
+        settings = checked(tables, config)
         log.configure(settings.log.model_copy(update={"level": "error"}), sys.stderr)
         with progress() as shown:
             chosen = folders(paths)

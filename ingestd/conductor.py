@@ -57,7 +57,8 @@ class Conductor:
         held_up: Callable[[str, Sequence[str], str], None] | None = None,
     ) -> None:
         self.paused = False  #: take no new work; what is under way goes on
-        self._pool, self._settings, self._state = pool, settings, state
+        self._pool, self._state = pool, state
+        self._reading = tasks.Reading.of(settings)
         self._done, self._failed, self._held_up = done, failed, held_up
         self._chunk_files = chunk = settings.workers.chunk_files
         # Whoever can be held up has a limit of its own, and must not wait here for another root.
@@ -221,7 +222,7 @@ class Conductor:
                 self._waiting.end(chunk[0].root)
             self._places.release()
             return
-        future = self._pool.submit(tasks.ingest, chunk, state=self._state, settings=self._settings)
+        future = self._pool.submit(tasks.ingest, chunk, state=self._state, reading=self._reading)
         future.add_done_callback(lambda done: self._returned(chunk, done))
 
     def _returned(self, chunk: list[Arrival], future: "Future[Batch]") -> None:

@@ -5,11 +5,6 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
 
 Seconds = Annotated[float, Field(gt=0, le=10 * 365 * 86_400)]
 GIB = 1 << 30
@@ -224,16 +219,8 @@ class Log(Section):
     """auto: colours at a terminal, logfmt with journal priorities elsewhere"""
 
 
-class Config(BaseSettings):
-    """Everything that can be set. Order: command line, INGESTD_<SECTION>__<KEY>, file, default."""
-
-    model_config = SettingsConfigDict(
-        frozen=True,
-        extra="forbid",
-        env_prefix="INGESTD_",
-        env_nested_delimiter="__",
-        use_attribute_docstrings=True,
-    )
+class Config(Section):
+    """Everything that can be set."""
 
     root: tuple[Root, ...] = ()
     archive: Archive = Archive()
@@ -248,18 +235,6 @@ class Config(BaseSettings):
     sql: Sql = Sql()
     space: Space = Space()
     log: Log = Log()
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003 -- the library's signature
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Let the environment win over the file, which arrives as `init_settings`."""
-        return env_settings, init_settings
 
     @field_validator("root")
     @classmethod

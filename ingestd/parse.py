@@ -7,13 +7,12 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from mmap import mmap
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from blake3 import blake3
-from pydicom.dataset import Dataset
 
-from ingestd.dicom import header, revive, rows
+from ingestd.dicom import header, rows
 from ingestd.dicom.elements import Element
 from ingestd.dicom.header import Header
 from ingestd.dicom.memory import Memory
@@ -22,6 +21,9 @@ from ingestd.errors import IngestError, Reason
 from ingestd.files import mtime_ns, open_inside
 from ingestd.model import Arrival
 from ingestd.tables import INSTANCE, PROBLEM
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 __all__ = ["Parsed", "Problem", "read", "to_tables"]
 
@@ -43,11 +45,13 @@ class Parsed:
     header: Header | None  #: None once the pixels were given up
 
     @property
-    def dataset(self) -> Dataset | None:
+    def dataset(self) -> "Dataset | None":
         """The data set with its pixels, from the same read; made anew each time.
 
         Only until the next file is read, which takes the same memory.
         """
+        from ingestd.dicom import revive  # noqa: PLC0415 -- pydicom is for those who ask
+
         return revive.dataset(self.header) if self.header is not None else None
 
     @property

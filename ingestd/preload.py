@@ -6,11 +6,19 @@ does. So it is the first thing that `run` and `scan` set going.
 
 from multiprocessing import forkserver
 
-#: The rooms of tasks.py, which imports them when it enters them, for its callers need none.
-MODULES = ["__main__", "ingestd.tasks", "ingestd.parse", "ingestd.thumbnail", "ingestd.volume"]
+from ingestd.given import Tables, is_off
 
 
-def begin() -> None:
-    """Start the server and do not wait for it; it does nothing when the server runs."""
-    forkserver.set_forkserver_preload(MODULES)
+def begin(tables: Tables | None = None) -> None:
+    """Start the server and do not wait for it; it does nothing when the server runs.
+
+    tables  what is set; the server imports the rooms of tasks.py that it takes. A wrong guess costs
+            each worker an import, for tasks.py imports them when it enters them.
+    """
+    rooms = ["__main__", "ingestd.tasks", "ingestd.parse"]
+    if not is_off(tables or {}, "thumbnail", "level"):
+        rooms.append("ingestd.thumbnail")
+    if not is_off(tables or {}, "volume", "enabled"):
+        rooms.append("ingestd.volume")
+    forkserver.set_forkserver_preload(rooms)
     forkserver.ensure_running()

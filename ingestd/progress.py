@@ -5,16 +5,6 @@ import time
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
-from rich.progress import Progress as RichProgress
-
 LINE_S = 5.0  #: away from a terminal, one line in so many seconds
 
 
@@ -22,9 +12,19 @@ class Bar:
     """A bar on a terminal: files and then series, how many a second, and what was refused."""
 
     def __init__(self) -> None:
+        from rich.console import Console  # noqa: PLC0415 -- a pipe does without
+        from rich.progress import (  # noqa: PLC0415
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            SpinnerColumn,
+            TextColumn,
+            TimeElapsedColumn,
+        )
+
         self._doing, self._since_s = "reading", time.monotonic()
         self._shown_s = 0.0
-        self._bar = RichProgress(
+        self._bar = Progress(
             SpinnerColumn(),
             TextColumn("{task.description:<9}"),
             BarColumn(),

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 
-from ingestd import config, tables
+from ingestd import tables
 from ingestd.errors import IngestError, Reason, Verdict
 from ingestd.files import staged
 from ingestd.model import Arrival, Fault, SeriesFile, SeriesJob
 from ingestd.tables import Batch
 
 if TYPE_CHECKING:
+    from ingestd import config
     from ingestd.dicom.header import Header
     from ingestd.parse import Parsed
     from ingestd.thumbnail import Picture
@@ -30,6 +31,20 @@ log = logging.getLogger(__name__)
 Beat = Callable[..., None]
 
 COVER = "cover"  #: in the name of a series' one picture while it waits; see `files.staged`
+
+
+class Reading(NamedTuple):
+    """What of the config it takes to read a file: to hand over all of it brings pydantic along."""
+
+    max_file_bytes: int
+    text_bytes: int
+    thumbnail: "config.Thumbnail | None"  #: None: make no pictures of instances
+
+    @classmethod
+    def of(cls, settings: "config.Config") -> "Reading":
+        """Take it from the config."""
+        thumbnail = settings.thumbnail if settings.thumbnail.level == "instance" else None
+        return cls(settings.workers.max_file_bytes, settings.catalog.text_bytes, thumbnail)
 
 
 class Cover(NamedTuple):
@@ -46,7 +61,7 @@ def unheard(_: int, *, computing: bool = False) -> None:
 
 
 def ingest(
-    arrivals: Sequence[Arrival], *, state: Path, settings: config.Config, beat: Beat = unheard
+    arrivals: Sequence[Arrival], *, state: Path, reading: Reading, beat: Beat = unheard
 ) -> Batch:
     """Read some files, make their thumbnails, and give their rows.
 
@@ -62,21 +77,22 @@ def ingest(
         try:
             parsed = parse.read(
                 arrival,
-                max_file_bytes=settings.workers.max_file_bytes,
-                text_bytes=settings.catalog.text_bytes,
+                max_file_bytes=reading.max_file_bytes,
+                text_bytes=reading.text_bytes,
                 have_read=partial(beat, index, computing=True),
             )
         except IngestError as error:
             refused.append((arrival, error))
             continue
-        parsed, pictures[arrival.seq] = pictured(parsed, state, settings.thumbnail)
-        rows.append(parsed)
+        if reading.thumbnail is not None:
+            parsed, pictures[arrival.seq] = pictured(parsed, state, reading.thumbnail)
+        rows.append(parsed.without_dataset())
     instance, tag, problem = parse.to_tables(rows, pictures)
     return Batch(file=file_rows(rows, refused), instance=instance, tag=tag, problem=problem)
 
 
 def stack(
-    job: SeriesJob, *, state: Path, options: config.Volume, beat: Beat = unheard
+    job: SeriesJob, *, state: Path, options: "config.Volume", beat: Beat = unheard
 ) -> tuple[pa.Table, pa.Table]:
     """Build the volumes of a series; see `volume.build`."""
     from ingestd import volume  # noqa: PLC0415 -- see preload.py
@@ -92,7 +108,7 @@ def cover(
     *,
     series: str,
     state: Path,
-    options: config.Thumbnail,
+    options: "config.Thumbnail",
     beat: Beat = unheard,
 ) -> Cover:
     """Make a picture of the first of some images that can be shown.
@@ -125,11 +141,11 @@ def cover(
 
 
 def pictured(
-    parsed: "Parsed", state: Path, options: config.Thumbnail
+    parsed: "Parsed", state: Path, options: "config.Thumbnail"
 ) -> tuple["Parsed", tuple[str | None, str | None]]:
-    """Make the thumbnail of a file that was read; give up its pixels either way."""
-    if options.level != "instance" or not parsed.instance["has_pixels"] or parsed.is_truncated:
-        return parsed.without_dataset(), (None, None)
+    """Make the thumbnail of a file that was read."""
+    if not parsed.instance["has_pixels"] or parsed.is_truncated:
+        return parsed, (None, None)
     from ingestd import thumbnail  # noqa: PLC0415 -- see preload.py
     from ingestd.dicom.values import Problem  # noqa: PLC0415
 
@@ -151,7 +167,7 @@ def pictured(
     put_beside(f"{state}/{relative}", made.content, parsed.digest)
     if log.isEnabledFor(logging.DEBUG):
         log.debug("pictured", extra={"at": told(parsed, made)})
-    return parsed.without_dataset(), (relative, made.window_source)
+    return parsed, (relative, made.window_source)
 
 
 def told(parsed: "Parsed", made: "Picture") -> dict[str, object]:

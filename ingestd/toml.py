@@ -1,16 +1,14 @@
 """Edge: the config as a TOML file: read with every fault at once, written in full."""
 
 import json
-import os
-import tomllib
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
 from ingestd.config import Config, Root, Section
 from ingestd.errors import ConfigError
+from ingestd.given import Tables, given
 
 
 def load(path: Path | None, roots: list[Path] | None = None) -> Config:
@@ -20,17 +18,15 @@ def load(path: Path | None, roots: list[Path] | None = None) -> Config:
     roots  from the command line; they are added to those of the file
     raises ConfigError with every fault that was found, one a line
     """
-    tables: dict[str, Any] = {}
-    if path is not None:
-        try:
-            tables = tomllib.loads(path.read_text())
-        except (OSError, UnicodeDecodeError) as error:
-            why = getattr(error, "strerror", None) or "is not UTF-8 text"
-            raise ConfigError(f"{path}: cannot be read: {why}") from error
-        except tomllib.TOMLDecodeError as error:
-            raise ConfigError(f"{path}: is not TOML: {error}") from error
-    for root in roots or []:
-        tables.setdefault("root", []).append({"path": str(Path(os.path.abspath(root)))})
+    return checked(given(path, roots), path)
+
+
+def checked(tables: Tables, path: Path | None) -> Config:
+    """Make a config of what is said.
+
+    path   of the file it comes from, for the messages
+    raises ConfigError as `load`
+    """
     try:
         return Config(**tables)
     except ValidationError as error:

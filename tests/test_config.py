@@ -97,6 +97,23 @@ def test_the_environment_wins_over_the_file(
     assert load(written(tmp_path, "[settle]\nquiet_s = 3\n")).settle.quiet_s == 7
 
 
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("INGESTD_SETTLE__QUITE_S", "[settle] quite_s: no such key; did you mean quiet_s?"),
+        ("INGESTD_SETLE__QUIET_S", "[setle]: no such key; did you mean settle?"),
+        ("INGESTD_ROOT__PATH", "name drop folders with --root"),
+    ],
+)
+def test_a_variable_that_sets_nothing_is_told_of(
+    monkeypatch: pytest.MonkeyPatch, name: str, says: str
+) -> None:
+    monkeypatch.setenv(name, "7")
+    with pytest.raises(ConfigError) as error:
+        load(None)
+    assert says in str(error.value)
+
+
 def test_the_shipped_config_names_every_key_with_its_default() -> None:
     shipped = tomllib.loads(SHIPPED.read_text())
     assert SHIPPED.read_text() == as_toml(load(None, [Path("/srv/dicom/incoming")]))

@@ -58,7 +58,9 @@ class Bench:
             self.seq += 1
             arrivals.append(Arrival.of(sighting, Past(known=True), seq=self.seq))
         settings = config.Config(thumbnail=config.Thumbnail(level="off"))
-        catalog.write(tasks.ingest(arrivals, state=self.folder / "state", settings=settings))
+        catalog.write(
+            tasks.ingest(arrivals, state=self.folder / "state", reading=tasks.Reading.of(settings))
+        )
 
     def taker(self, catalog: Catalog, root: config.Root, *others: config.Root) -> Taker:
         """Make the taker of a root; its rounds are run by hand."""

@@ -503,7 +503,7 @@ def test_a_fault_of_ours_costs_the_picture_and_not_the_file(
         raise ValueError("with something of the patient's in it")
 
     monkeypatch.setattr(pixels, "decoded", broken)
-    batch = tasks.ingest([arrival], state=tmp_path, settings=config.Config())
+    batch = tasks.ingest([arrival], state=tmp_path, reading=tasks.Reading.of(config.Config()))
     assert batch.instance["thumbnail_path"].to_pylist() == [None]
     assert batch.file["reason"].to_pylist() == [None]
     (problem,) = batch.problem.to_pylist()

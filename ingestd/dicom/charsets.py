@@ -7,8 +7,6 @@ what comes out is fit for Arrow and SQL: no half surrogates, no NUL.
 
 import warnings
 
-from pydicom.charset import convert_encodings, decode_bytes
-
 #: The Python codecs that a Specific Character Set stands for; the first is in force at the start.
 Encodings = tuple[str, ...]
 
@@ -23,8 +21,21 @@ NAME_DELIMITERS = TEXT_DELIMITERS | {0x5E, 0x3D}
 NUL = "\N{SYMBOL FOR NULL}"
 
 
+#: What is met every day; all else is looked up by pydicom, which takes long to import.
+COMMON: dict[str, Encodings] = {
+    "": DEFAULT,
+    "ISO_IR 6": DEFAULT,
+    "ISO_IR 100": ("latin_1",),
+    "ISO_IR 192": ("UTF8",),
+}
+
+
 def encodings_of(value: str) -> Encodings:
     """Give the codecs for the text of (0008,0005); what nobody knows counts as the default."""
+    if (common := COMMON.get(value)) is not None:
+        return common
+    from pydicom.charset import convert_encodings  # noqa: PLC0415 -- see COMMON
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = convert_encodings([part.strip() for part in value.split("\\")])
@@ -54,6 +65,8 @@ def decode(value: bytes, encodings: Encodings, *, name: bool = False) -> tuple[s
 
 def _escaped(value: bytes, encodings: Encodings, delimiters: set[int]) -> tuple[str, str]:
     """Decode text with escape sequences; pydicom warns of what it could not read."""
+    from pydicom.charset import decode_bytes  # noqa: PLC0415 -- see COMMON
+
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         try:

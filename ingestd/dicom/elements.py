@@ -1,16 +1,16 @@
 """Pure. Header bytes become elements, each with path, VR, multiplicity, text and number."""
 
 from functools import lru_cache
-from typing import NamedTuple
-
-from pydicom.dataelem import RawDataElement
-from pydicom.tag import BaseTag
+from typing import TYPE_CHECKING, NamedTuple
 
 from ingestd.dicom import charsets, columns, values
 from ingestd.dicom.charsets import Encodings
 from ingestd.dicom.encoding import CHARSET, PIXEL_DATA, PIXEL_REPRESENTATION, Dialect, keyword
 from ingestd.dicom.keywords import KEPT
 from ingestd.dicom.values import Problem, Value
+
+if TYPE_CHECKING:
+    from pydicom.dataelem import RawDataElement
 
 #: What varies now and then would break a stretch again and again.
 CALM = 6
@@ -115,13 +115,16 @@ class Entry:
         return kind.calm >= CALM and not self.effect
 
     @property
-    def raw(self) -> RawDataElement:
+    def raw(self) -> "RawDataElement":
         """What pydicom turns into a data element when somebody asks for it."""
         return raw(self.kind, self.value, self.dialect)
 
 
-def raw(kind: Kind, value: bytes, dialect: Dialect) -> RawDataElement:
+def raw(kind: Kind, value: bytes, dialect: Dialect) -> "RawDataElement":
     """Make what pydicom turns into a data element when somebody asks for it."""
+    from pydicom.dataelem import RawDataElement  # noqa: PLC0415 -- whoever asks has imported it
+    from pydicom.tag import BaseTag  # noqa: PLC0415
+
     implicit, little = dialect
     tag = BaseTag(kind.tag)
     return RawDataElement(tag, kind.written, len(value), value, 0, implicit, little)

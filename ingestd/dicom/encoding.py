@@ -4,8 +4,7 @@ from functools import lru_cache
 from struct import Struct
 from typing import NamedTuple
 
-from pydicom.datadict import dictionary_VR, keyword_for_tag, private_dictionary_VR
-from pydicom.valuerep import EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32
+from ingestd.dicom import dictionary
 
 UNDEFINED = 0xFFFFFFFF
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
@@ -13,8 +12,17 @@ PIXEL_DATA = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 CHARSET, PIXEL_REPRESENTATION = 0x00080005, 0x00280103
 
 #: VRs by the length of their length field (PS3.5 7.1.2)
-SHORT = {str(vr).encode(): str(vr) for vr in EXPLICIT_VR_LENGTH_16}
-LONG = {str(vr).encode(): str(vr) for vr in EXPLICIT_VR_LENGTH_32}
+SHORT = {
+    vr.encode(): vr
+    for vr in (
+        *("AE", "AS", "AT", "CS", "DA", "DS", "DT", "FL", "FD", "IS", "LO", "LT", "PN", "SH", "SL"),
+        *("SS", "ST", "TM", "UI", "UL", "US"),
+    )
+}
+LONG = {
+    vr.encode(): vr
+    for vr in ("OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV")
+}
 
 EXPLICIT_HEAD = {True: Struct("<HH2sH").unpack_from, False: Struct(">HH2sH").unpack_from}
 IMPLICIT_HEAD = {True: Struct("<HHL").unpack_from, False: Struct(">HHL").unpack_from}
@@ -154,10 +162,7 @@ def fragments(data: bytes | memoryview, at: int, *, little: bool) -> Fragments:
 @lru_cache(maxsize=8192)
 def public_vr(tag: int) -> str:
     """Give the VR that PS3.6 says, "UN" when it does not say."""
-    try:
-        return str(dictionary_VR(tag))
-    except KeyError:
-        return "UN" if tag & 0xFFFF else "UL"  # A group length.
+    return dictionary.public_vr(tag) or ("UN" if tag & 0xFFFF else "UL")  # A group length.
 
 
 @lru_cache(maxsize=8192)
@@ -167,15 +172,10 @@ def private_vr(tag: int, creator: str | None) -> str:
         return "LO"  # The reservation of a block (PS3.5 7.8.1).
     if tag & 0xFFFF == 0:
         return "UL"
-    if not creator:
-        return "UN"
-    try:
-        return str(private_dictionary_VR(tag, creator))
-    except KeyError:
-        return "UN"
+    return (creator and dictionary.private_vr(tag, creator)) or "UN"
 
 
 @lru_cache(maxsize=8192)
 def keyword(tag: int) -> str | None:
     """Give the PS3.6 keyword, None for what has none."""
-    return keyword_for_tag(tag) or None
+    return dictionary.keyword(tag)
