@@ -3,8 +3,9 @@
     python bench/catalog.py --instances 2000000 --runs 5
 
 The large catalog starts from slices that were read for real; SQL writes them again and again
-under other UIDs, paths and digests, in the order in which batches would have come. Then batches
-are written to it and to an empty one in turn, by the same code as in the daemon.
+under other UIDs, paths and digests, in the order in which batches would have come. The first of
+them have all their rows in `tag`, and tell what an instance weighs; no batch reads `tag`. Then
+batches are written to it and to an empty one in turn, by the same code as in the daemon.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from timing import folder_for, machine, spread, table
 from ingestd import batches, parse
 from ingestd import catalog as ingestd_catalog
 from ingestd.catalog import Catalog
+from ingestd.files import CATALOG_NAME
 from ingestd.model import Arrival, Patience
 from ingestd.tables import Batch
 from ingestd.tasks import file_rows
@@ -108,6 +110,7 @@ COPY = (
 def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     asked.add_argument("--instances", type=int, default=2_000_000)
+    asked.add_argument("--tagged", type=int, default=200_000, help="with all their elements")
     asked.add_argument("--files", type=int, default=2_000, help="slices that are read for real")
     asked.add_argument("--batches", type=int, default=8, help="of 1,024 files, in a run")
     asked.add_argument("--runs", type=int, default=5)
@@ -116,9 +119,9 @@ def main() -> None:
     with folder_for(options.keep) as room:
         files = make("ct", room / "ct", options.files)
         first = read(files)
-        large = grown(room, first, options.instances)
+        grown(room, first, options.instances, options.tagged)
         print(f"{machine()}\n")
-        _sizes(large, options.instances)
+        _sizes(room / f"tagged-{options.tagged}.duckdb", options.tagged)
         _rates(room, first, options)
         _phases(room, first, options)
 
@@ -148,7 +151,7 @@ def _arrival(root: str, path: str, seq: int) -> Arrival:
     )
 
 
-def grown(room: Path, first: list[Batch], instances: int) -> Path:
+def grown(room: Path, first: list[Batch], instances: int, tagged: int) -> Path:
     """Give a catalog of so many instances; made by SQL, as far as it is not there already."""
     state = room / f"grown-{instances}"
     if (state / "whole").exists():
@@ -163,8 +166,11 @@ def grown(room: Path, first: list[Batch], instances: int) -> Path:
             db.execute(RENAMED)
             db.execute(TEMPLATE.format(count=count))
         for copy in range(max(1, there // count), instances // count):
+            if copy == tagged // count:
+                catalog.checkpoint()
+                shutil.copy(state / CATALOG_NAME, room / f"tagged-{tagged}.duckdb")
             with catalog.transaction() as db:
-                for statement in COPY:
+                for statement in COPY if copy < tagged // count else COPY[:2]:
                     db.execute(statement, {"k": copy, "n": count})
             if copy % 100 == 0:
                 print(f"copy {copy}, {time.monotonic() - started_s:.0f} s", flush=True)
@@ -198,10 +204,10 @@ def _renewed(db: duckdb.DuckDBPyConnection, batch: Batch, name: str) -> Batch:
     return Batch(problem=batch.problem, **made)
 
 
-def _sizes(state: Path, instances: int) -> None:
-    """Print what the catalog weighs, and which tables weigh it."""
-    size_bytes = (state / "catalog.duckdb").stat().st_size
-    with duckdb.connect(str(state / "catalog.duckdb"), read_only=True) as db:
+def _sizes(tagged: Path, instances: int) -> None:
+    """Print what a catalog weighs."""
+    size_bytes = tagged.stat().st_size
+    with duckdb.connect(str(tagged), read_only=True) as db:
         rows = db.execute("SELECT count(*) FROM tag").fetchall()[0][0]
         free = db.execute("SELECT free_blocks * block_size FROM pragma_database_size()")
         free_bytes = free.fetchall()[0][0]

@@ -14,11 +14,10 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
-import structlog
-
 from ingestd import config, tasks
 from ingestd.catalog import Catalog
 from ingestd.errors import IngestError, Reason, Verdict
+from ingestd.log import get_logger
 from ingestd.model import Arrival, Fault
 from ingestd.tables import Batch
 from ingestd.tally import Tally
@@ -26,7 +25,7 @@ from ingestd.waiting import Waiting
 from ingestd.workers import Pool, PoolClosed, WorkerLost
 from ingestd.writer import HALT_S, Writer
 
-log = structlog.get_logger()
+log = get_logger()
 
 CHUNK_BYTES = 64 << 20  #: a chunk of larger files is closed earlier
 HANGS = 4  #: so many files of a root that hang, and none read in between, and nobody comes back

@@ -10,17 +10,17 @@ from concurrent.futures import Future
 from pathlib import Path
 
 import pyarrow as pa
-import structlog
 
 from ingestd import config, tasks
 from ingestd.catalog import Catalog, utc_now
 from ingestd.errors import IngestError
 from ingestd.files import staged
+from ingestd.log import get_logger
 from ingestd.model import SeriesFile, SeriesJob
 from ingestd.tasks import Cover
 from ingestd.workers import Pool, PoolClosed, WorkerLost
 
-log = structlog.get_logger()
+log = get_logger()
 
 TRIED = 5  #: images around the middle, until one can be shown
 

@@ -5,10 +5,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal
 
-import structlog
-
 from ingestd import config, watch
 from ingestd.catalog import Catalog
+from ingestd.log import get_logger
 from ingestd.reach import Reach
 from ingestd.rootcheck import (
     Health,
@@ -20,7 +19,7 @@ from ingestd.rootcheck import (
 )
 from ingestd.watch import Hint, KernelWatch, Means, Mount
 
-log = structlog.get_logger()
+log = get_logger()
 
 WATCH_S = 120.0  #: how long the kernel may take to watch all folders of a root
 

@@ -4,14 +4,14 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-import structlog
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MISSED, JobExecutionEvent
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 
 from ingestd.errors import IngestError
+from ingestd.log import get_logger
 
-log = structlog.get_logger()
+log = get_logger()
 
 CLOCK_S = 5.0  #: a clock that went so far ahead of our monotonic one, or behind it, was set
 

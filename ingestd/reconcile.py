@@ -10,19 +10,19 @@ from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
-import structlog
 
 from ingestd import config, judging, tables, tasks
 from ingestd.catalog import Catalog, utc_now
 from ingestd.covers import Covers
 from ingestd.errors import IngestError, Reason
 from ingestd.judging import Closing
+from ingestd.log import get_logger
 from ingestd.model import SeriesFile, SeriesJob, SeriesState
 from ingestd.trouble import Trouble
 from ingestd.volumefiles import heal, remove
 from ingestd.workers import Pool, PoolClosed, WorkerLost
 
-log = structlog.get_logger()
+log = get_logger()
 
 #: The instances of some series, and where their bytes are: the file itself first, then its copies.
 SERIES_FILES = """

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 import pyarrow as pa
-import structlog
 
 from ingestd.catalog import Catalog, utc_now
+from ingestd.log import get_logger
 
-log = structlog.get_logger()
+log = get_logger()
 
 SWEEPS = 2  #: so many sweeps in a row without it
 BRAKE_FILES = 10  #: a root may always lose so many at once

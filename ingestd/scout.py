@@ -9,13 +9,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-import structlog
-
 from ingestd import config, watch
 from ingestd.catalog import Catalog
 from ingestd.errors import IngestError
 from ingestd.footing import Footing
 from ingestd.hints import Hints, InFlight
+from ingestd.log import get_logger
 from ingestd.model import Fault, Past, Sighting
 from ingestd.reach import Reach, beat
 from ingestd.rollcall import RollCall
@@ -24,7 +23,7 @@ from ingestd.settle import Settling
 from ingestd.sweep import SHARE_GONE, Ignored, Seen, left, look_at, sweep
 from ingestd.sweeps import STRETCH, Sweeps
 
-log = structlog.get_logger()
+log = get_logger()
 
 FILES = 20_000  #: how many files of a root may settle or wait for a worker; the rest waits outside
 HINTS = 50_000  #: how many hints may wait; beyond that a sweep takes their place

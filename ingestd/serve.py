@@ -17,7 +17,6 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
-import structlog
 import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -29,8 +28,9 @@ from ingestd import answer, config, sqlgate
 from ingestd.catalog import Catalog
 from ingestd.errors import IngestError
 from ingestd.files import SOCKET_NAME, short_path
+from ingestd.log import get_logger
 
-log = structlog.get_logger()
+log = get_logger()
 
 ARROW = "application/vnd.apache.arrow.stream"
 QUERIES = 4  #: so many at once; the others wait

@@ -9,10 +9,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import structlog
-
 from ingestd import __version__, config, reconcile, retries
 from ingestd.jobs import Jobs
+from ingestd.log import get_logger
 from ingestd.rollcall import RollCall
 from ingestd.rootcheck import Health, State
 from ingestd.scout import Scout
@@ -20,7 +19,7 @@ from ingestd.serve import Server
 from ingestd.watch import KernelWatch
 from ingestd.works import Works
 
-log = structlog.get_logger()
+log = get_logger()
 
 STUCK_S = 60.0  #: a scout that got nowhere for so long hangs on its share
 

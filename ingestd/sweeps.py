@@ -6,15 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-import structlog
-
 from ingestd import config
 from ingestd.cadence import Hot, next_sweep_s
+from ingestd.log import get_logger
 from ingestd.reach import Reach, beat
 from ingestd.rollcall import RollCall
 from ingestd.sweep import SHARE_DOUBT, SHARE_GONE, Ignored, Seen, left, not_listed, sweep
 
-log = structlog.get_logger()
+log = get_logger()
 
 STRETCH = 2_000  #: how many entries between two glances at the hints
 DOUBTS = 20  #: so many folders of one sweep that give EIO or ESTALE: the share is the trouble

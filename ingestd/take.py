@@ -13,18 +13,17 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import structlog
-
 from ingestd import config
 from ingestd.catalog import Catalog
 from ingestd.errors import IngestError
 from ingestd.later import Later
+from ingestd.log import get_logger
 from ingestd.source import Changed, Version, opened, unlink
 from ingestd.store import Kept, Occupied, Store
 from ingestd.sweep import SHARE_TROUBLE
 from ingestd.takebook import Due, TakeBook, note
 
-log = structlog.get_logger()
+log = get_logger()
 
 BATCH = 128  #: files that are copied before the catalog hears of them
 ASK_S = 60.0  #: the ledger is asked at least so often: a wake is a hint

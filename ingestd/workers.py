@@ -24,13 +24,12 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, ParamSpec, TypeVar
 
-import structlog
-
 from ingestd import preload
 from ingestd.board import Board, Silence, Vigil
 from ingestd.errors import Reason
+from ingestd.log import get_logger
 
-log = structlog.get_logger()
+log = get_logger()
 
 P = ParamSpec("P")
 T = TypeVar("T")

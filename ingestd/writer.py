@@ -5,15 +5,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
-import structlog
-
 from ingestd import config, tasks
 from ingestd.catalog import Catalog
 from ingestd.errors import IngestError, Reason, StateError
+from ingestd.log import get_logger
 from ingestd.tables import Batch
 from ingestd.tally import Tally
 
-log = structlog.get_logger()
+log = get_logger()
 
 BROKEN_TRIES = 3  #: so often the catalog is opened anew before the program gives up
 HALT_S = 5.0  #: pause between two tries to write to a full disk

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Iterator
 
 import pytest
-import structlog
 
 from ingestd import config, log
 from ingestd.catalog import Catalog
@@ -19,11 +18,11 @@ def written(monkeypatch: pytest.MonkeyPatch) -> Iterator[Written]:
     out = io.StringIO()
     log.configure(config.Log(format="logfmt"), out)
     yield lambda: out.getvalue().splitlines()
-    structlog.reset_defaults()
+    logging.basicConfig(level=logging.WARNING, handlers=[], force=True)
 
 
 def test_a_line_has_priority_event_and_pairs(written: Written) -> None:
-    structlog.get_logger().warning("refused", root="/in/a b", took_ms=3)
+    log.get_logger().warning("refused", root="/in/a b", took_ms=3)
     (line,) = written()
     event, _, rest = line.partition(" ")
     assert event == "<4>refused"
@@ -31,7 +30,7 @@ def test_a_line_has_priority_event_and_pairs(written: Written) -> None:
 
 
 def test_a_value_with_a_line_break_stays_one_line(written: Written) -> None:
-    structlog.get_logger().info("refused", root="a\n<0>forged \x1b[31m")
+    log.get_logger().info("refused", root="a\n<0>forged \x1b[31m")
     (line,) = written()
     assert json.loads(line.split("root=")[1].split(" timestamp")[0]) == "a\n<0>forged \x1b[31m"
     assert "\x1b" not in line
@@ -51,12 +50,12 @@ def test_what_pydicom_says_of_values_is_not_written(written: Written) -> None:
 def test_a_path_below_a_root_is_hashed_as_sql_can_do_it_too(
     written: Written, catalog: Catalog
 ) -> None:
-    structlog.get_logger().warning("not_listed", path="DOE^JANE/1")
+    log.get_logger().warning("not_listed", path="DOE^JANE/1")
     (line,) = written()
     assert "DOE" not in line
     assert catalog.rows("SELECT sha256('DOE^JANE/1')[:12]")[0][0] in line
 
 
 def test_lines_below_the_level_are_not_written(written: Written) -> None:
-    structlog.get_logger().debug("swept")
+    log.get_logger().debug("swept")
     assert written() == []

@@ -114,7 +114,7 @@ def test_plain_series_need_few_imports(state: Path, tmp_path: Path) -> None:
         [*command, "--state", str(state)], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     found = set(re.findall(r"\| +([\w.]+)$", done.stderr, re.MULTILINE))
-    slow = {"pydicom", "pydantic", "pyarrow", "nibabel", "typer", "PIL", "http.client", "structlog"}
+    slow = {"pydicom", "pydantic", "pyarrow", "nibabel", "typer", "PIL", "http.client"}
     assert found & slow == set()
     assert {"numpy", "duckdb", "ingestd.ondemand"} <= found
 

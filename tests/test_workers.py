@@ -1,3 +1,4 @@
+import logging
 import os
 import signal
 from collections.abc import Iterator
@@ -8,7 +9,6 @@ from threading import active_count
 
 import guilty
 import pytest
-from structlog.testing import capture_logs
 
 from ingestd.errors import Reason
 from ingestd.workers import Pool, WorkerLost
@@ -49,13 +49,15 @@ def test_an_error_is_an_answer_and_costs_no_process(pool: Pool) -> None:
 
 
 @pytest.mark.parametrize("verbose", [True, False])
-def test_what_a_worker_logs_comes_back_when_it_is_wanted(verbose: bool) -> None:
+def test_what_a_worker_logs_comes_back_when_it_is_wanted(
+    verbose: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     pool = Pool(1, deadline_s=30.0, memory_bytes=256 << 20, verbose=verbose)
-    with capture_logs() as said:
+    with caplog.at_level(logging.DEBUG, "ingestd.log"):
         pool.submit(guilty.act, ["tell"]).result(30)
     pool.shutdown()
-    expected = [{"event": "decoded", "decoder": "charls", "log_level": "debug"}]
-    assert said == (expected if verbose else [])
+    said = [(one.levelname, one.getMessage(), one.__dict__["at"]) for one in caplog.records]
+    assert said == ([("DEBUG", "decoded", {"decoder": "charls"})] if verbose else [])
 
 
 def resident_bytes() -> int:
