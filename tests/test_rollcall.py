@@ -74,7 +74,7 @@ def test_when_much_of_a_root_is_missed_it_is_not_gone_however_often_it_was_swept
     catalog: Catalog, roll: RollCall, forty: list[str]
 ) -> None:
     sweeps(roll, 1, *forty[:20], now_s=100)
-    sweeps(roll, 50, *forty[:20], now_s=3699)
+    sweeps(roll, 12, *forty[:20], now_s=3699)
     assert (gone(catalog), events(catalog)) == (0, ["gone_brake"])
     assert roll.missed == "20 of 40 files are not there"
     sweeps(roll, 1, *forty[:20], now_s=3700)
