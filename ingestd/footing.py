@@ -115,7 +115,8 @@ class Footing:
         try:
             self._slowly.call(partial(self._kernel.add, self._key, hint))
         except OSError as error:
-            self._poll(Means(how="poll", why=f"no kernel events ({error.strerror})"))
+            words = [f"no kernel events ({error.strerror})", watch.ADVICE.get(error.errno or 0, "")]
+            self._poll(Means(how="poll", why="; ".join(filter(None, words))))
 
     def _check_kernel(self, hint: Callable[[Hint], None]) -> News:
         """See that hints still come, and from everywhere."""
@@ -123,6 +124,7 @@ class Footing:
             return "nothing"
         if not self.means.polled_too and not watch.watches_left(self._key):
             why = f"{self.means.why}, but not all folders have a watch, so it is polled too"
+            why = f"{why}; {watch.SYSCTL}"
             self._poll(Means(how="events", why=why, polled_too=True))
         if self._kernel.alive(self._key):
             return "nothing"
@@ -131,7 +133,5 @@ class Footing:
         return "unheard"
 
     def _poll(self, means: Means) -> None:
-        self.means = Means(
-            how=means.how, why=f"{means.why}; {watch.SYSCTL}", polled_too=means.polled_too
-        )
-        log.warning("root_polled", root=self._key, why=self.means.why)
+        self.means = means
+        log.warning("root_polled", root=self._key, why=means.why)

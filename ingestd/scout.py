@@ -70,6 +70,7 @@ class Scout:
         self._next_health_s = 0.0
         self._back_off_s = 1.0
         self._held, self._held_s, self._held_why = 0, 0.0, ""
+        self._fault = ""
         self._alive_s = time.monotonic()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"scout {self.root}", daemon=True)
@@ -145,14 +146,17 @@ class Scout:
                 self.sweeps.drop()
                 log.warning("scout_waits", root=self.root, reason=str(error.reason))
                 self._stopping.wait(self._back_off_s)
-            except Exception:
+            except Exception as error:
                 self.sweeps.drop()
                 if not self._stopping.is_set():
                     log.exception("scout_failed", root=self.root)
-                    self._stopping.wait(self._back_off_s)
+                    self._fault = f"a fault of ours: {type(error).__name__}"
+                    self._rest()
 
     def _round(self) -> None:
         """One turn: the root, the hints, a stretch of a sweep, what has settled."""
+        if self._fault:
+            self.health.complain("scout", self._fault)
         if self._held_why:
             raise TimeoutError(errno.ETIMEDOUT, f"files cannot be read: {self._take_held()}")
         if time.monotonic() >= self._next_health_s:
@@ -163,6 +167,9 @@ class Scout:
             self.health.complain("listing", ended)
             self.health.complain("gone", self.sweeps.missed)
         self._settle()
+        if self._fault:
+            self._fault = ""
+            self.health.complain("scout", "")
 
     def _take_held(self) -> str:
         """Count how often reads hang: each time we stay away for longer."""
@@ -223,9 +230,13 @@ class Scout:
         self.sweeps.drop()
         self._forget_all(self._settling.quiet_s)
         self._footing.lose(why)
+        self._rest()
+        self._next_health_s = 0.0
+
+    def _rest(self) -> None:
+        """Wait, each time for longer."""
         self._stopping.wait(self._back_off_s)
         self._back_off_s = min(BACK_OFF_S, self._back_off_s * 2)
-        self._next_health_s = 0.0
 
     def _forget_all(self, quiet_s: float) -> None:
         """Nobody looked for a while, or it is another root: files settle anew."""

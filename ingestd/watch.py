@@ -5,6 +5,7 @@ what is missing, so nothing here is ever the only way to a file.
 """
 
 import ctypes
+import errno
 import logging
 import os
 import threading
@@ -61,6 +62,11 @@ LOCAL = frozenset(
 
 
 SYSCTL = "raise it with: sysctl -w fs.inotify.max_user_watches=1048576"
+#: What helps when the kernel gives no watch, by what it says.
+ADVICE = {
+    errno.ENOSPC: SYSCTL,
+    errno.EMFILE: "raise it with: sysctl -w fs.inotify.max_user_instances=1024",
+}
 IN_DELETE_SELF = 0x400  #: inotify(7)
 
 
@@ -159,7 +165,8 @@ class KernelWatch:
         """Send hints for everything under `root`, from now on.
 
         raises  OSError; ENOSPC when the kernel has no watches left (fs.inotify.max_user_watches),
-                EMFILE when it has no observers left (fs.inotify.max_user_instances)
+                EMFILE when it has no observers left (fs.inotify.max_user_instances),
+                ENAMETOOLONG when there are folders in folders, a thousand deep
         """
         self.remove(root)
         observer = Observer()
@@ -169,6 +176,10 @@ class KernelWatch:
         except OSError:
             observer.stop()
             raise
+        except RecursionError as error:  # os.walk, before Python 3.12.
+            observer.stop()
+            words = "its folders are too deep for watchdog"
+            raise OSError(errno.ENAMETOOLONG, words) from error
         with self._lock:
             self._observers[root] = observer
 

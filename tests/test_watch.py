@@ -1,6 +1,11 @@
+import errno
+import os
 import queue
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -119,3 +124,25 @@ def test_a_root_can_be_added_again_after_it_was_deleted_and_made_anew(
         (root / "file").touch()
         assert heard(hints, {"file"})
         shutil.rmtree(root)
+
+
+def test_folders_too_deep_for_the_observer_are_an_error_of_the_root(
+    request: pytest.FixtureRequest, kernel: KernelWatch, tmp_path: Path
+) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    handle = os.open(root, os.O_RDONLY)
+    for _ in range(1200):
+        os.mkdir("d", dir_fd=handle)
+        handle, above = os.open("d", os.O_RDONLY, dir_fd=handle), handle
+        os.close(above)
+    os.close(handle)
+    request.addfinalizer(partial(subprocess.run, ["rm", "-rf", root], check=True))
+    if sys.version_info >= (3, 12):  # There os.walk is not recursive.
+        kernel.add(str(root), lambda _: None)
+        assert kernel.alive(str(root))
+        return
+    with pytest.raises(OSError, match="too deep") as raised:
+        kernel.add(str(root), lambda _: None)
+    assert raised.value.errno == errno.ENAMETOOLONG
+    assert not kernel.alive(str(root))

@@ -142,6 +142,37 @@ def test_a_new_file_does_not_wait_for_all_that_came_before_it(
     assert before_it < backlog - 500
 
 
+def a_thousand_deep(folder: Path) -> str:
+    """Make folders in folders, and a file at the end; give its path below the first of them."""
+    handle = os.open(folder, os.O_RDONLY)
+    for _ in range(1200):
+        os.mkdir("d", dir_fd=handle)
+        handle, above = os.open("d", os.O_RDONLY, dir_fd=handle), handle
+        os.close(above)
+    os.close(os.open("file", os.O_WRONLY | os.O_CREAT, dir_fd=handle))
+    os.close(handle)
+    return "d/" * 1200 + "file"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("when", ["before the start", "while it runs"])
+def test_folders_a_thousand_deep_hide_no_file(
+    request: pytest.FixtureRequest, tmp_path: Path, when: str
+) -> None:
+    drop = tmp_path / "drop"
+    drop.mkdir()
+    request.addfinalizer(partial(subprocess.run, ["rm", "-rf", drop], check=True))
+    deepest = a_thousand_deep(drop) if when == "before the start" else ""
+    daemon = Running(drop, tmp_path / "state", INGESTD_SWEEP__HOT_S="2")
+    request.addfinalizer(daemon.kill)
+    wait_for(lambda: daemon.root(drop)["sweep_s"])
+    deepest = deepest or a_thousand_deep(drop)
+    wait_for(lambda: daemon.rows("SELECT path FROM file") == [{"path": deepest}])
+    (drop / "new").touch()
+    wait_for(lambda: daemon.one("SELECT count(*) FROM file") == 2)
+    assert daemon.health(drop) == "healthy"
+
+
 @pytest.mark.long
 def test_an_overflow_of_the_kernels_queue_costs_no_file(start: Callable[[], Running]) -> None:
     daemon = start()
