@@ -1,11 +1,13 @@
 """Wiring. `python -m ingestd` and the `ingestd` command."""
 
+import atexit
 import os
 import sys
 
 
 def main() -> None:
     """Run the command line."""
+    atexit.register(hush)
     if sys.argv[1:2] == ["volume"]:
         # For matrices of 4 x 4 nobody needs threads; they take longer to start than to use.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -28,6 +30,12 @@ def commands() -> None:
     from ingestd.cli import app  # noqa: PLC0415 -- workers import this module, not the commands
 
     app()
+
+
+def hush() -> None:
+    """Write no more: when Python has ended, DuckDB's binding tells at length what it holds."""
+    sys.stderr.flush()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 if __name__ == "__main__":

@@ -16,8 +16,10 @@ import duckdb
 import pyarrow as pa
 
 from ingestd import batches, derived, sql
+from ingestd.aside import copy_aside
 from ingestd.errors import IngestError, Reason, StateError
 from ingestd.files import CATALOG_NAME
+from ingestd.log import get_logger
 from ingestd.model import Past, Patience, Sighting, Written
 from ingestd.owner import take_state
 from ingestd.sqlgate import LOCKED_DOWN
@@ -26,6 +28,8 @@ from ingestd.tables import Batch
 #: The write-ahead log grows so far before it is folded into the file: with DuckDB's 16 MB a large
 #: catalog spends half its time on that. To read so much again after a crash takes some seconds.
 CHECKPOINT_BYTES = 256_000_000
+
+log = get_logger()
 
 
 def utc_now() -> datetime:
@@ -97,14 +101,17 @@ class Catalog:
                 ) from error
 
     def _migrate(self) -> None:
-        """Bring the catalog up to this program; refuse one that is newer."""
+        """Bring the catalog up to this program, after a copy; refuse one that is newer."""
         steps = sql.migrations()
         applied = self._applied()
         if applied > len(steps):
             raise StateError(
                 f"{self.state / CATALOG_NAME}: the catalog is at migration {applied}, this program"
-                f" knows {len(steps)}. Install the newer ingestd that made it."
+                f" knows {len(steps)}. Install the newer ingestd that made it, or put back the copy"
+                " that it made before it migrated; deploy/README.md says how."
             )
+        if 0 < applied < len(steps):
+            self._copy_aside(applied)
         for number, (name, script) in enumerate(steps[applied:], start=applied + 1):
             with self.transaction() as db:
                 db.execute(script)
@@ -112,6 +119,14 @@ class Catalog:
         with self.transaction() as db:
             db.execute(sql.VIEWS)
         self._db.execute("SET lock_configuration = true")
+
+    def _copy_aside(self, applied: int) -> None:
+        """Keep the catalog as it was, for whoever must go back to the older program."""
+        self._db.execute("CHECKPOINT")
+        self._db.close()
+        copy = copy_aside(self.state / CATALOG_NAME, applied)
+        log.info("catalog_copied", at_migration=applied, copy=str(copy))
+        self._db = self._open()
 
     def _applied(self) -> int:
         known = self._db.execute(
@@ -241,13 +256,15 @@ READER_S = 15.0  #: how long another program may have the catalog's file open
 
 
 def halting(error: duckdb.Error) -> IngestError:
-    """Name what keeps us from writing; the text of DuckDB's error holds no values of ours."""
+    """Name what keeps us from writing, without the values that DuckDB's words may quote."""
     text = str(error)
     if "No space left" in text or "Disk quota" in text:
         return IngestError(Reason.DISK_FULL, "no space left for the catalog")
     if isinstance(error, duckdb.OutOfMemoryException):
         return IngestError(Reason.CATALOG_MEMORY, "DuckDB's memory is used up; it is tried again")
-    return IngestError(Reason.CATALOG_BROKEN, f"{type(error).__name__}: {text.splitlines()[0]}")
+    about_files = isinstance(error, duckdb.IOException | duckdb.FatalException)
+    words = f": {text.splitlines()[0]}" if about_files else ""
+    return IngestError(Reason.CATALOG_BROKEN, f"{type(error).__name__}{words}")
 
 
 def rollback(db: duckdb.DuckDBPyConnection) -> None:

@@ -18,6 +18,7 @@ from ingestd.owner import apart, stores_apart
 from ingestd.screen import plain_lines
 
 if TYPE_CHECKING:
+    from ingestd.config import Config
     from ingestd.scan import Scan
 
 HALTED, USAGE = 1, 2
@@ -92,21 +93,27 @@ def run(
 ) -> None:
     """Watch drop folders, in the foreground, until SIGTERM or Ctrl-C."""
     with told():
-        tables = given(config, [Path(one) for one in root or []])
-    preload.begin(tables)
+        preload.begin(given(config, [Path(one) for one in root or []]))
     from ingestd import log  # noqa: PLC0415
     from ingestd.service import Daemon  # noqa: PLC0415
-    from ingestd.toml import checked  # noqa: PLC0415
+    from ingestd.toml import load  # noqa: PLC0415
 
-    with told():
-        settings = checked(tables, config)
+    place = state or default_state()
+
+    def read() -> "Config":
+        settings = load(config, [Path(one) for one in root or []])
         if not settings.root:
             raise ConfigError("no drop folder; name one with --root or in a [[root]] of the config")
-        log.configure(settings.log, sys.stderr)
-        place = apart(state or default_state(), [root.path for root in settings.root])
+        apart(place, [root.path for root in settings.root])
         stores_apart(settings, place)
+        return settings
+
+    with told():
+        settings = read()
+        log.configure(settings.log, sys.stderr)
+        log.speak_for_all()
         os.umask(0o027)
-        raise typer.Exit(Daemon(settings, place).run())
+        raise typer.Exit(Daemon(settings, place, reread=read).run())
 
 
 @app.command()
@@ -262,13 +269,15 @@ def contact_sheet(
 def check(
     config: ConfigOption = None,
     root: Annotated[list[Path] | None, typer.Option("--root", help="As for `run`.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print only what is wrong.")] = False,
 ) -> None:
     """Check the config, and print it in full with every default."""
     from ingestd.toml import as_toml, load  # noqa: PLC0415
 
     with told():
         settings = load(config, root)
-    typer.echo(as_toml(settings), nl=False)
+    if not quiet:
+        typer.echo(as_toml(settings), nl=False)
     for folder in settings.root:
         if not folder.path.is_dir():
             typer.echo(f"ingestd: {folder.path}: is not there yet; it will be watched", err=True)

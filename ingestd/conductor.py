@@ -18,10 +18,13 @@ from ingestd import config, tasks
 from ingestd.catalog import Catalog
 from ingestd.errors import IngestError, Reason, Verdict
 from ingestd.log import get_logger
+from ingestd.meters import Meters
 from ingestd.model import Arrival, Fault
+from ingestd.pulse import Pulse
 from ingestd.tables import Batch
 from ingestd.tally import Tally
-from ingestd.waiting import Waiting
+from ingestd.threads import thread
+from ingestd.waiting import Waiting, parts
 from ingestd.workers import Pool, PoolClosed, WorkerLost
 from ingestd.writer import HALT_S, Writer
 
@@ -54,23 +57,24 @@ class Conductor:
         failed: Callable[[BaseException], None],
         halted: Callable[[IngestError], None],
         held_up: Callable[[str, Sequence[str], str], None] | None = None,
+        pulse: Pulse,
+        meters: Meters,
     ) -> None:
+        self._beat = pulse.part("sender")
         self.paused = False  #: take no new work; what is under way goes on
-        self._pool, self._state = pool, state
-        self._reading = tasks.Reading.of(settings)
-        self._done, self._failed, self._held_up = done, failed, held_up
+        self._pool, self._state, self._reading = pool, state, tasks.Reading.of(settings)
+        self._done, self._held_up = done, held_up
         self._chunk_files = chunk = settings.workers.chunk_files
         # Whoever can be held up has a limit of its own, and must not wait here for another root.
         self._room = sys.maxsize if held_up else 4 * chunk * pool.processes
         self._waiting = Waiting(newest_share=NEWEST_SHARE if held_up else 0.0)
-        self._line = threading.Condition()
+        self._line, self._idle = threading.Condition(), threading.Condition()
         self._again: queue.SimpleQueue[list[Arrival]] = queue.SimpleQueue()
-        self._places = threading.Semaphore(2 * pool.processes)
+        self._place_count = 2 * pool.processes
+        self._places = threading.Semaphore(self._place_count)
         self.given_up: dict[str, str] = {}  #: roots whose files hang, and why
-        self._hangs: Counter[str] = Counter()
-        self._lonely: Counter[int] = Counter()
+        self._hangs, self._lonely = Counter[str](), Counter[int]()
         self._open = 0  # arrivals without an outcome
-        self._idle = threading.Condition()
         self._stopping = threading.Event()
         self._writer = Writer(
             catalog,
@@ -81,21 +85,22 @@ class Conductor:
             written=self._written,
             touched=touched,
             halted=halted,
+            beat=pulse.part("writer"),
+            meters=meters,
         )
-        self._sender_thread = self._thread(self._send, "sender")
-        self._writer_thread = self._thread(self._writer.run, "writer")
+        self._sender_thread = thread(self._send, "sender", failed)
+        self._writer_thread = thread(self._writer.run, "writer", failed)
 
-    def _thread(self, work: Callable[[], None], name: str) -> threading.Thread:
-        """Make a thread whose failure is the program's, not a silence."""
-
-        def guarded() -> None:
-            try:
-                work()
-            except Exception as error:
-                log.exception("thread_failed", thread=name)
-                self._failed(error)
-
-        return threading.Thread(target=guarded, name=name, daemon=True)
+    def configure(self, settings: config.Config) -> None:
+        """Go by another config from the next chunk on; the pool goes by it already."""
+        self._reading = tasks.Reading.of(settings)
+        self._chunk_files = settings.workers.chunk_files
+        self._writer.settings = settings.catalog
+        more = max(0, 2 * self._pool.processes - self._place_count)
+        if more:  # When it is fewer, some more chunks than needed wait in the pool.
+            self._place_count += more
+            self._places.release(more)
+            self._writer.unreserve(more)
 
     def start(self) -> None:
         """Begin to take work."""
@@ -123,9 +128,7 @@ class Conductor:
         until_s = time.monotonic() + within_s
         self.close_door()
         self._sender_thread.join(max(0.0, until_s - time.monotonic()))
-        for _ in range(
-            2 * self._pool.processes
-        ):  # Each place is given back when its chunk is done.
+        for _ in range(self._place_count):  # Each is given back when its chunk is done.
             if not self._places.acquire(timeout=max(0.0, until_s - time.monotonic())):
                 break
         self._writer.end()
@@ -184,12 +187,16 @@ class Conductor:
     def _send(self) -> None:
         """Make chunks and send them, no more at once than the pool can take up soon."""
         while not self._stopping.is_set():
+            self._beat()
             if self.paused:
                 self._stopping.wait(0.5)
                 continue
-            if (self.halted and self._stopping.wait(HALT_S)) or not self._writer.reserve():
+            if (self.halted and self._stopping.wait(HALT_S)) or not self._writer.reserve(
+                self._beat
+            ):
                 return
-            self._places.acquire()
+            while not self._places.acquire(timeout=1.0):
+                self._beat()
             if chunk := self._next_chunk():
                 self._submit(chunk)
             else:
@@ -302,11 +309,3 @@ class Conductor:
             log.error("file_failed", root=arrival.root, path=arrival.path, exc_info=error)
         guilty = [(arrival, IngestError(reason, detail))]
         self._writer.put(Batch.refusing(tasks.file_rows([], guilty)))
-
-
-def parts(chunk: list[Arrival], at: int | None) -> list[list[Arrival]]:
-    """Cut a lost chunk: around the file in hand when it is known, else in half."""
-    if at is None:
-        middle = len(chunk) // 2
-        return [chunk[:middle], chunk[middle:]]
-    return [part for part in (chunk[:at], chunk[at : at + 1], chunk[at + 1 :]) if part]

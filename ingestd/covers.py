@@ -63,14 +63,15 @@ class Covers:
         self, catalog: Catalog, pool: Pool, options: config.Thumbnail, *, state: Path
     ) -> None:
         self.made = 0
-        self._catalog, self._pool, self._options, self._state = catalog, pool, options, state
+        self.options = options
+        self._catalog, self._pool, self._state = catalog, pool, state
 
     def make(self, job: SeriesJob, slices: pa.Table, then: Then) -> None:
         """Have a picture made of a series, then go on.
 
         slices  rows of tables.VOLUME_SLICE, when the series became a volume
         """
-        if self._options.level != "series":
+        if self.options.level != "series":
             then(None)
             return
         files = {file.SOPInstanceUID: file for file in job.files}
@@ -91,7 +92,7 @@ class Covers:
             files,
             series=f"{job.StudyInstanceUID}/{job.SeriesInstanceUID}",
             state=self._state,
-            options=self._options,
+            options=self.options,
         )
         future.add_done_callback(lambda done: self._answered(job, files, then, done))
 

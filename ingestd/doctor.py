@@ -2,14 +2,16 @@
 
 import os
 import tempfile
+import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from ingestd import config, watch
+from ingestd import checkup, config, watch
 from ingestd.files import open_inside
+from ingestd.finding import Finding
 from ingestd.reach import Reach, beat
 from ingestd.rootcheck import look_at_root
 from ingestd.sweep import Ignored, sweep
@@ -25,22 +27,12 @@ LIMITS = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing that was looked at."""
-
-    what: str
-    state: Literal["good", "poor", "bad"]  #: poor: it works, but less well; bad: it does not work
-    detail: str
-    advice: str = ""
-
-
 def diagnose(settings: config.Config, state: Path) -> list[Finding]:
     """Look at the kernel's limits, each root, and the state folder."""
     found = list(limits())
     for root in settings.root:
         found += look_after(root, settings)
-    return [*found, state_folder(state)]
+    return [*found, state_folder(state), *checkup.machine(settings, state)]
 
 
 def limits() -> Iterator[Finding]:
@@ -51,10 +43,16 @@ def limits() -> Iterator[Finding]:
         low = value < least
         yield Finding(
             what=name,
-            state="poor" if low else "good",
+            state="warning" if low else "good",
             detail=f"{value}: {meaning}",
-            advice=f"sysctl -w {name}={max(least, 2 * value)}" if low else "",
+            advice=raised(name, max(least, 2 * value)) if low else "",
         )
+
+
+def raised(name: str, value: int) -> str:
+    """Write the line that raises a limit, now and for the next starts."""
+    line = f"{name}={value}"
+    return f"sysctl -w {line}; echo {line} > /etc/sysctl.d/60-ingestd.conf for the next starts"
 
 
 def look_after(root: config.Root, settings: config.Config) -> list[Finding]:
@@ -64,6 +62,7 @@ def look_after(root: config.Root, settings: config.Config) -> list[Finding]:
         seen = reach.call(partial(look_at_root, root.key, root.sentinel))
         means = watch.choose(root.watch, seen.mount, seen.below)
         read = reach.call(partial(try_out, root))
+        clocks = reach.call(lambda: [*emptied(root), *ahead(root)])
     except OSError as error:
         advice = "mount it, or give the user that runs ingestd the right to list it"
         words = f"cannot be reached: {error.strerror}"
@@ -76,9 +75,9 @@ def look_after(root: config.Root, settings: config.Config) -> list[Finding]:
     if means.how == "events" and not watch.watches_left(root.key):
         advice = watch.SYSCTL
     watched = Finding(
-        what=root.key, state="poor" if advice else "good", detail=words, advice=advice
+        what=root.key, state="warning" if advice else "good", detail=words, advice=advice
     )
-    return [watched, read]
+    return [watched, read, *clocks]
 
 
 def try_out(root: config.Root) -> Finding:
@@ -102,6 +101,25 @@ def try_out(root: config.Root) -> Finding:
     trouble = "; ".join(filter(None, (trouble, unread and f"a file cannot be read: {unread}")))
     advice = f"give {user()} the right to read files and to enter folders there"
     return Finding(what=root.key, state="bad", detail=f"{words}; {trouble}", advice=advice)
+
+
+def emptied(root: config.Root) -> Iterator[Finding]:
+    """Try to write where files are to leave; a root that is only read is not written to."""
+    if root.empties:
+        yield checkup.clock(root.path, "give the user that runs ingestd the right to write there")
+
+
+def ahead(root: config.Root) -> Iterator[Finding]:
+    """Look whether files are from the future: then the share's clock is ahead of ours."""
+    if root.empties:
+        return
+    newest_ns = 0
+    for seen in sweep(root.key, Ignored.of(root.ignore), beat=beat):
+        newest_ns = max([newest_ns, *(look.changed_ns for look in seen.sightings)])
+        break
+    ahead_s = newest_ns / 1e9 - time.time()
+    if ahead_s > 0:
+        yield checkup.compared(f"clock of {root.key}", ahead_s)
 
 
 def read_one(root: str, path: str) -> str:
@@ -147,7 +165,7 @@ def as_text(findings: list[Finding]) -> str:
     """Say it in lines for people."""
     lines = []
     for finding in findings:
-        lines.append(f"{finding.state:<5} {finding.what}: {finding.detail}")
+        lines.append(f"{finding.state:<7} {finding.what}: {finding.detail}")
         if finding.advice:
-            lines.append(f"      -> {finding.advice}")
+            lines.append(f"        -> {finding.advice}")
     return "\n".join(lines)

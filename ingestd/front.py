@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 
-from ingestd.workers import PR_SET_PDEATHSIG, silence
+from ingestd.worker import PR_SET_PDEATHSIG, silence
 
 FAILED = 1  #: exit code of a program whose end was no exit
 PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)

@@ -54,13 +54,13 @@ class InFlight:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._paths: set[str] = set()
+        self._paths: dict[str, float] = {}  # path -> when its last change was seen
         self._again: set[str] = set()
 
-    def add(self, path: str) -> None:
-        """A worker will read it."""
+    def add(self, path: str, since_s: float) -> None:
+        """A worker will read it; its last change was seen at `since_s`."""
         with self._lock:
-            self._paths.add(path)
+            self._paths[path] = since_s
 
     def has(self, path: str) -> bool:
         """Whether a worker has it; then it is to be looked at again afterwards."""
@@ -73,10 +73,16 @@ class InFlight:
     def __len__(self) -> int:
         return len(self._paths)
 
+    def since_s(self, paths: Sequence[str]) -> list[float]:
+        """Say of those of these that a worker has when their last change was seen."""
+        with self._lock:
+            return [self._paths[path] for path in paths if path in self._paths]
+
     def done(self, paths: Sequence[str]) -> list[str]:
         """These have an outcome; name those that are to be looked at again."""
         with self._lock:
-            self._paths.difference_update(paths)
+            for path in paths:
+                self._paths.pop(path, None)
             again = self._again.intersection(paths)
             self._again -= again
         return list(again)

@@ -45,9 +45,11 @@ class Jobs:
         self._ahead_s = time.time() - time.monotonic()
 
     def add(self, job: Callable[[], object], every_s: float) -> None:
-        """Do something every so often."""
+        """Do something every so often, instead of as often as before."""
         first = datetime.now(UTC) + timedelta(seconds=every_s)
-        self._scheduler.add_job(job, Every(every_s), next_run_time=first, id=job.__name__)
+        self._scheduler.add_job(
+            job, Every(every_s), next_run_time=first, id=job.__name__, replace_existing=True
+        )
 
     def start(self) -> None:
         """Begin."""

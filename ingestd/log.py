@@ -3,17 +3,25 @@
 At a terminal with colours, under systemd with the journal's priorities in front (sd-daemon(3)).
 """
 
+import faulthandler
 import hashlib
 import json
 import logging
 import os
+import sys
+import threading
+import traceback
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
+from ingestd.errors import ConfigError, IngestError, StateError
+
 if TYPE_CHECKING:
     from ingestd import config
 
+#: Libraries whose log records keep what varies apart from their words.
+TEMPLATES = frozenset({"asyncio", "uvicorn", "watchdog"})
 PRIORITY = {"critical": 2, "error": 3, "warning": 4, "info": 6, "debug": 7}
 COLOUR = {"critical": 31, "error": 31, "warning": 33, "info": 32, "debug": 2}  #: ECMA-48
 
@@ -41,6 +49,10 @@ class Logger:
     def error(self, event: str, /, **at: Any) -> None:
         """Somebody must do something."""
         self.log(logging.ERROR, event, **at)
+
+    def critical(self, event: str, /, **at: Any) -> None:
+        """It cannot go on like this."""
+        self.log(logging.CRITICAL, event, **at)
 
     def exception(self, event: str, /, **at: Any) -> None:
         """Tell of the exception that is being handled."""
@@ -88,16 +100,52 @@ class Lines(logging.Formatter):
         """Write event, what varies, level and time."""
         event: dict[str, Any] = {"event": record.getMessage(), **getattr(record, "at", {})}
         if record.name != _ours.name:
-            event = {"event": "library", "name": record.name, "says": record.getMessage()}
-            event["error"] = record.exc_info and record.exc_info[0] and record.exc_info[0].__name__
-        elif record.exc_info:
-            event["exception"] = self.formatException(record.exc_info)
+            event = {"event": "library", "name": record.name, "says": says(record)}
+        if record.exc_info and record.exc_info[1]:
+            event["error"] = traced(record.exc_info[1])
         if self._hashes and isinstance(path := event.get("path"), str):
             event["path"] = hashed(path)
         event["level"] = record.levelname.lower()
         at = datetime.fromtimestamp(record.created, UTC)
         event["timestamp"] = at.isoformat(timespec="microseconds").replace("+00:00", "Z")
         return self._render(event)
+
+
+def says(record: logging.LogRecord) -> str:
+    """Give what a library says without what varies in it, which may be a path or a header's value.
+
+    Of one that puts both into one text, say only where it spoke.
+    """
+    if record.name.split(".")[0] in TEMPLATES:
+        return str(record.msg)
+    return f"{record.module}, line {record.lineno}"
+
+
+def traced(error: BaseException | None) -> str:
+    """Say of an error what and where it was, and not its words: they may quote values and names."""
+    told = []
+    while error is not None:
+        places = " < ".join(
+            f"{os.path.basename(frame.filename)}:{frame.lineno} {frame.name}"
+            for frame in reversed(traceback.extract_tb(error.__traceback__))
+        )
+        words = f": {error}" if isinstance(error, ConfigError | StateError | IngestError) else ""
+        if isinstance(error, OSError):
+            words = f": {error.strerror}"
+        told.append(f"{type(error).__name__}{words} at {places or 'no frame'}")
+        error = error.__cause__ or error.__context__
+    return "; after ".join(told)
+
+
+def speak_for_all() -> None:
+    """Write what nobody caught as an event too: Python itself would write what an error quotes."""
+    log = get_logger()
+    sys.excepthook = lambda _, error, __: log.critical("crashed", exc_info=error)
+    threading.excepthook = lambda told: log.critical(
+        "thread_crashed", thread=told.thread and told.thread.name, exc_info=told.exc_value
+    )
+    sys.unraisablehook = lambda told: log.error("unraisable", exc_info=told.exc_value)
+    faulthandler.enable()  # A hang that systemd ends with SIGABRT says where each thread was.
 
 
 def hashed(path: str) -> str:
@@ -118,11 +166,16 @@ def prioritized(event: dict[str, Any]) -> str:
 
 
 def coloured(event: dict[str, Any]) -> str:
-    """Write time, level, event and what varies, for people; a trace comes below."""
+    """Write time, level, event and what varies, for people."""
     level, name, at = event.pop("level"), event.pop("event"), event.pop("timestamp")
-    trace = event.pop("exception", None)
     line = f"\x1b[2m{at}\x1b[0m \x1b[{COLOUR[level]}m{level:<8}\x1b[0m \x1b[1m{name}\x1b[0m"
-    return line + pairs(event) + (f"\n{trace}" if trace else "")
+    return line + pairs(event)
+
+
+def prioritized_json(event: dict[str, Any]) -> str:
+    """Write JSON; under systemd with the priority in front, which the journal takes off again."""
+    line = json.dumps(event, default=str)
+    return f"<{PRIORITY[event['level']]}>{line}" if "JOURNAL_STREAM" in os.environ else line
 
 
 def pairs(event: Mapping[str, Any]) -> str:
@@ -132,6 +185,6 @@ def pairs(event: Mapping[str, Any]) -> str:
 
 RENDERERS: dict[str, Callable[[dict[str, Any]], str]] = {
     "console": coloured,
-    "json": lambda event: json.dumps(event, default=str),
+    "json": prioritized_json,
     "logfmt": prioritized,
 }

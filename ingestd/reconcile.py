@@ -79,6 +79,11 @@ class Series:
         self._trouble: dict[str, Trouble] = {}
         self._needs_workers = settings.volume.enabled or settings.thumbnail.level == "series"
 
+    def configure(self, settings: config.Config) -> None:
+        """Go by another config from the next series on."""
+        self._settings = settings
+        self.covers.options = settings.thumbnail
+
     def remember(self) -> None:
         """Take up what an earlier run left without a judgement, or without a file."""
         now_s = time.monotonic()

@@ -15,6 +15,7 @@ from ingestd.errors import IngestError
 from ingestd.footing import Footing
 from ingestd.hints import Hints, InFlight
 from ingestd.log import get_logger
+from ingestd.meters import Meters
 from ingestd.model import Fault, Past, Sighting
 from ingestd.reach import Reach, beat
 from ingestd.rollcall import RollCall
@@ -46,12 +47,12 @@ class Scout:
         offer: Callable[[Sighting, Past], bool],
         refuse: Callable[[Sequence[Fault]], object],
         health: Health,
+        meters: Meters,
     ) -> None:
         self.root, self.name = root.key, root.name or root.key
-        self.health = health
+        self.health, self._meters = health, meters
         self._root, self._settings = root, settings
-        self._ledger = ledger
-        self._offer, self._refuse = offer, refuse
+        self._ledger, self._offer, self._refuse = ledger, offer, refuse
         self._ignored = Ignored.of(root.ignore)
         self._reach = Reach(self.root, deadline_s=settings.sweep.deadline_s)
         self._footing = Footing(root, ledger, kernel=kernel, reach=self._reach, health=health)
@@ -61,12 +62,11 @@ class Scout:
             ignored=self._ignored,
             reach=self._reach,
             roll=roll,
-            found=self._found,
+            found=self._swept,
         )
         self._settling = Settling(quiet_s=settings.settle.quiet_polled_s, limit=FILES)
         self._past: dict[str, Past] = {}
-        self._hints = Hints(HINTS)
-        self._in_flight = InFlight()
+        self._hints, self._in_flight = Hints(HINTS), InFlight()
         self._next_health_s = 0.0
         self._back_off_s = 1.0
         self._held, self._held_s, self._held_why = 0, 0.0, ""
@@ -125,7 +125,9 @@ class Scout:
         self._hints.lose()
 
     def done(self, paths: Sequence[str]) -> None:
-        """These files have an outcome; what was said of them meanwhile counts now."""
+        """They have an outcome; what was said of them meanwhile counts now."""
+        for since_s in self._in_flight.since_s(paths):
+            self._meters.arrived(time.monotonic() - since_s)
         self.hint(self._in_flight.done(paths))
 
     def held_up(self, paths: Sequence[str], why: str) -> None:
@@ -141,7 +143,8 @@ class Scout:
                 try:
                     self._round()
                 except OSError as error:
-                    self._unreachable(error.strerror or type(error).__name__)
+                    if not self._stopping.is_set():  # Else it is we who gave up.
+                        self._unreachable(error.strerror or type(error).__name__)
             except IngestError as error:  # The catalog halts; the folder keeps everything.
                 self.sweeps.drop()
                 log.warning("scout_waits", root=self.root, reason=str(error.reason))
@@ -268,8 +271,12 @@ class Scout:
             if not left(error):
                 self._hints.lose()
 
-    def _found(self, seen: Seen) -> None:
-        """Let files settle that the ledger does not know as they are."""
+    def _swept(self, seen: Seen) -> None:
+        self._meters.found_by_sweep(self.name, self._found(seen))
+
+    def _found(self, seen: Seen) -> int:
+        """Let files settle that the ledger does not know as they are; say how many are new."""
+        fresh = 0
         if seen.faults:
             self._refuse(seen.faults)
         free = [look for look in seen.sightings if not self._in_flight.has(look.path)]
@@ -277,7 +284,9 @@ class Scout:
             if past.known:
                 self._past[sighting.path] = past
             self.sweeps.changed(sighting.path)
+            fresh += self._settling.since_s(sighting.path) is None
             self._offer_settled(sighting)
+        return fresh
 
     def _settle(self) -> None:
         """Look again at what should have settled by now."""
@@ -299,11 +308,14 @@ class Scout:
         self._past.pop(path, None)
 
     def _offer_settled(self, sighting: Sighting) -> None:
+        since_s = self._settling.since_s(sighting.path)
         if self._stopping.is_set() or not self._settling.saw(sighting):
             return
-        self._in_flight.add(sighting.path)
+        assert since_s is not None, "it settled unseen"
+        self._meters.settled(sighting.seen_s - since_s)
+        self._in_flight.add(sighting.path, since_s)
         if not self._offer(sighting, self._past.pop(sighting.path, Past())):
-            self.done([sighting.path])
+            self._in_flight.done([sighting.path])
 
     def _look(self, paths: Sequence[str]) -> Seen:
         """Look at some files.

@@ -29,6 +29,7 @@ from ingestd.catalog import Catalog
 from ingestd.errors import IngestError
 from ingestd.files import SOCKET_NAME, short_path
 from ingestd.log import get_logger
+from ingestd.metrics import Metrics, Timed
 
 log = get_logger()
 
@@ -56,7 +57,9 @@ class Server:
         limits: config.Sql,
         *,
         state: Path,
+        metrics: Metrics | None = None,
     ) -> None:
+        self._metrics = metrics or Metrics()
         self._catalog, self._status, self._limits = catalog, status, limits
         self._places = threading.BoundedSemaphore(QUERIES)
         self._socket = listen(state)
@@ -64,11 +67,12 @@ class Server:
             routes=[
                 Route("/sql", self._sql, methods=["POST"]),
                 Route("/status", self._tell, methods=["GET"]),
+                Route("/metrics", self._measured, methods=["GET"]),
             ]
         )
         self._server = uvicorn.Server(
             uvicorn.Config(
-                app,
+                Timed(app, self._metrics),
                 log_config=None,
                 access_log=False,
                 lifespan="off",
@@ -80,6 +84,10 @@ class Server:
             target=self._server.run, args=([self._socket],), name="server", daemon=True
         )
         self._path = state / SOCKET_NAME
+
+    def configure(self, limits: config.Sql) -> None:
+        """Go by other limits from the next query on."""
+        self._limits = limits
 
     def start(self) -> None:
         """Begin to answer."""
@@ -94,6 +102,10 @@ class Server:
 
     async def _tell(self, _: Request) -> Response:
         return JSONResponse(await run_in_threadpool(self._status))
+
+    async def _measured(self, _: Request) -> Response:
+        content, media = await run_in_threadpool(self._metrics.page)
+        return Response(content, headers={"content-type": media})
 
     async def _sql(self, request: Request) -> Response:
         body = await request.body()

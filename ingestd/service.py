@@ -1,115 +1,171 @@
 """Wiring. Builds every part, in order, and takes them down again in the other order."""
 
 import os
+import queue
 import signal
-import threading
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from ingestd import __version__, config, reconcile, retries
+from ingestd import __version__, config, reconcile
+from ingestd import log as logs
+from ingestd.changes import changes, until_restart
+from ingestd.errors import ConfigError
+from ingestd.gist import gist
 from ingestd.jobs import Jobs
 from ingestd.log import get_logger
-from ingestd.rollcall import RollCall
-from ingestd.rootcheck import Health, State
-from ingestd.scout import Scout
+from ingestd.metrics import Metrics, Sources
+from ingestd.notify import Notifier, Watchdog
+from ingestd.scouts import Scouts
 from ingestd.serve import Server
-from ingestd.watch import KernelWatch
 from ingestd.works import Works
 
 log = get_logger()
 
-STUCK_S = 60.0  #: a scout that got nowhere for so long hangs on its share
-
 
 class Daemon:
-    """Everything `ingestd run` is: works, eyes, jobs and a socket."""
+    """Everything `ingestd run` is: works, eyes, jobs and a socket.
 
-    def __init__(self, settings: config.Config, state: Path) -> None:
+    reread  gives the config as it stands now, or raises ConfigError
+    """
+
+    def __init__(
+        self, settings: config.Config, state: Path, *, reread: Callable[[], config.Config]
+    ) -> None:
         self.settings, self.state = settings, state
         self.started_s = time.monotonic()
         self.failure: BaseException | None = None
-        self._stop = threading.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._stop.set())
+        self._reread = reread
+        self._refused = ""  # why the newest config is not in use
+        self._at_restart: Sequence[str] = ()
+        self._free: dict[str, float] = {}  # bytes, by folder
+        self._orders: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._listen()
+        self._notifier = Notifier()
+        self._notifier.status("starting")
         self._parts = ExitStack()
-        self._scouts: dict[str, Scout] = {}
         try:
             self._build()
         except BaseException:
             self._parts.close()
             raise
 
-    def _build(self) -> None:
-        settings, state = self.settings, self.state
-        self.works = self._parts.enter_context(
-            Works(settings, state, done=self._done, failed=self._fail, held_up=self._held_up)
-        )
-        kernel = KernelWatch(self._overflowed)
-        self._parts.callback(kernel.stop)
-        for root in settings.root:
-            roll = RollCall(
-                self.works.catalog,
-                root.key,
-                brake_percent=settings.sweep.gone_brake_percent,
-                brake_s=settings.sweep.gone_brake_s,
-            )
-            self._parts.callback(roll.close)
-            scout = Scout(
-                root,
-                settings,
-                ledger=self.works.catalog,
-                roll=roll,
-                kernel=kernel,
-                offer=self.works.offer,
-                refuse=self.works.refuse,
-                health=Health(root.key, self._health_changed),
-            )
-            self._scouts[scout.root] = scout
-        self._parts.callback(self._stop_scouts)
-        server = Server(self.works.catalog, self.status, settings.sql, state=state)
-        self._parts.callback(server.stop)
-        server.start()
-        self._space()
-        self._jobs()
-        for scout in self._scouts.values():
-            scout.start()
+    def _listen(self) -> None:
+        """Take orders by signal. At a terminal, hanging up means the end, not a new config."""
+        hang_up = "stop" if os.isatty(0) else "reload"
+        orders = ((signal.SIGTERM, "stop"), (signal.SIGINT, "stop"), (signal.SIGHUP, hang_up))
+        for number, order in orders:
+            signal.signal(number, lambda *_, order=order: self._orders.put(order))
 
-    def _jobs(self) -> None:
-        """Schedule what is done again and again; one thread, each job once at a time."""
+    def _build(self) -> None:
+        settings, state, metrics = self.settings, self.state, Metrics()
+        self.works = self._parts.enter_context(
+            Works(
+                settings,
+                state,
+                done=self._done,
+                failed=self._fail,
+                held_up=self._held_up,
+                meters=metrics,
+            )
+        )
+        self._watchdog = Watchdog(self.works.pulse, self._notifier)
+        self._watchdog.start()
+        self._parts.callback(self._watchdog.stop)
+        self.scouts = Scouts(self.works)
+        self._parts.callback(self.scouts.stop)
+        self._parts.callback(self.works.conductor.close_door)
+        metrics.look_at(
+            Sources(
+                catalog=self.works.catalog,
+                status=self.status,
+                lost=lambda: dict(self.works.pool.lost),
+                free=lambda: self._free,
+            )
+        )
+        self.server = Server(
+            self.works.catalog, self.status, settings.sql, state=state, metrics=metrics
+        )
+        self._parts.callback(self.server.stop)
+        self.server.start()
+        self._space()
         self._timer = Jobs()
         self._parts.callback(self._timer.stop)
-        quiet_s, first_s = self.settings.series.quiet_s, self.settings.retry.first_s
+        self._schedule(settings)
+        self._timer.start()
+        self._beat = self.works.pulse.part("main")
+        self.scouts.begin(settings.root, settings)
+
+    def _schedule(self, settings: config.Config) -> None:
+        """Say what is done again and again, and how often."""
+        quiet_s, first_s = settings.series.quiet_s, settings.retry.first_s
         for job, every_s in (
             (self.works.series.tick, max(0.2, min(5.0, quiet_s / 4))),
-            (self._retry, max(0.2, min(5.0, first_s))),
+            (self.scouts.retry, max(0.2, min(5.0, first_s))),
             (self._space, 10.0),
             (self.works.catalog.checkpoint, 600.0),
-            (self._watch_scouts, 10.0),
+            (self.scouts.watch, 10.0),
         ):
             self._timer.add(job, every_s)
-        self._timer.start()
 
     def run(self) -> int:
         """Live until a signal; give the exit code."""
-        log.info(
-            "started",
-            version=__version__,
-            state=str(self.state),
-            roots=[scout.root for scout in self._scouts.values()],
-        )
-        while not self._stop.wait(1.0):
+        log.info("started", version=__version__, state=str(self.state), roots=self.scouts.roots)
+        self._notifier.ready()
+        while (order := self._next_order()) != "stop":
+            if order == "reload":
+                self._reload()
             self._timer.look_at_clock()
+            self._notifier.status(gist(self.status()))
         log.info("stopping")
+        self._notifier.status("stopping: what workers have in hand is finished")
+        self._notifier.stopping()
         self.close()
         log.info("stopped", files=self.works.conductor.tally.files)
         return 1 if self.failure else 0
 
+    def _next_order(self) -> str:
+        """Wait a moment for an order."""
+        self._beat()
+        try:
+            return self._orders.get(timeout=1.0)
+        except queue.Empty:
+            return "go on"
+
     def close(self) -> None:
         """Take everything down, newest part first."""
         self._parts.close()
+
+    def _reload(self) -> None:
+        """Go by the config as it stands now; one that is wrong is refused, and the old one kept."""
+        self._notifier.reloading()
+        try:
+            new = self._reread()
+        except ConfigError as error:
+            self._refused = str(error)
+            words = "the old config holds"
+            log.error("reload_refused", why=self._refused, detail=words)  # noqa: TRY400
+        else:
+            self._refused = ""
+            self._configure(new)
+        self._notifier.ready()
+
+    def _configure(self, new: config.Config) -> None:
+        asked = changes(self.settings, new)
+        self.settings = settings = until_restart(self.settings, new)
+        self._at_restart = asked.at_restart
+        logs.configure(settings.log, sys.stderr)
+        self.scouts.end(asked.ended)
+        self.works.configure(settings, retaken=asked.retaken)
+        self.server.configure(settings.sql)
+        self._schedule(settings)
+        self.scouts.begin(asked.begun, settings)
+        log.info("reloaded", changed=asked.sections, roots=self.scouts.roots)
+        if asked.at_restart:
+            log.warning("restart_wanted", keys=asked.at_restart)
 
     def status(self) -> dict[str, Any]:
         """Say how it goes, for `ingestd status`; small, and without patient data."""
@@ -123,8 +179,11 @@ class Daemon:
             "state": str(self.state),
             "halted": halted and str(halted.reason),
             "paused": works.conductor.paused,
-            "roots": [self._root_status(scout) for scout in self._scouts.values()],
-            "settling": sum(scout.waiting for scout in self._scouts.values()),
+            "stuck": sorted(self._watchdog.stuck),
+            "config_refused": self._refused,
+            "restart_wanted": list(self._at_restart),
+            "roots": self.scouts.status(),
+            "settling": self.scouts.settling,
             "waiting": works.conductor.waiting,
             "open_series": works.series.open,
             "worker_deaths": works.pool.deaths,
@@ -134,58 +193,22 @@ class Daemon:
             },
         }
 
-    def _root_status(self, scout: Scout) -> dict[str, Any]:
-        return {
-            "name": scout.name,
-            "root": scout.root,
-            "health": scout.health.state,
-            "why": scout.health.why,
-            "watch": scout.means.how,
-            "watch_why": scout.means.why,
-            "settling": scout.waiting,
-            "hanging": scout.hanging,
-            "swept_files": scout.sweeps.files,
-            "sweep_s": round(scout.sweeps.took_s, 3),
-            **self.works.takers.status(scout.root),
-        }
-
     def _done(self, root: str, paths: Sequence[str]) -> None:
-        scout = self._scouts.get(root)
-        if scout is not None:
-            scout.done(paths)
+        self.scouts.done(root, paths)
 
     def _held_up(self, root: str, paths: Sequence[str], why: str) -> None:
-        scout = self._scouts.get(root)
-        if scout is not None:
-            scout.held_up(paths, why)
+        self.scouts.held_up(root, paths, why)
 
     def _fail(self, error: BaseException) -> None:
         """End the program: a part of it cannot go on, and a new start may."""
         self.failure = error
-        self._stop.set()
-
-    def _overflowed(self) -> None:
-        log.warning("hints_lost", detail="the kernel's event queue overflowed; sweeping")
-        for scout in self._scouts.values():
-            scout.lost_hints()
-
-    def _health_changed(self, root: str, health: State, why: str) -> None:
-        level = log.info if health == "healthy" else log.warning
-        level(f"root_{health}", root=root, why=why)
-        self.works.catalog.tell(f"root_{health}", root=root, detail=why)
-        if health != "unreachable":
-            retries.retry_now(self.works.catalog, root)
-
-    def _retry(self) -> None:
-        for scout in self._scouts.values():
-            if scout.health.state != "unreachable":
-                unread = retries.unread(self.works.catalog, scout.root)
-                scout.health.complain("reading", unread)
-                scout.hint(retries.due_retries(self.works.catalog, scout.root))
+        self._orders.put("stop")
 
     def _space(self) -> None:
         """Take no new work while a disk of ours is nearly full, or the archive is in trouble."""
-        free = min(map(reconcile.free_bytes, (self.state, *self.works.takers.places)))
+        places = (self.state, *self.works.takers.places)
+        self._free = {str(place): float(reconcile.free_bytes(place)) for place in places}
+        free = int(min(self._free.values()))
         trouble = self.works.takers.halted
         short = free < self.settings.space.min_free_bytes or trouble is not None
         if short != self.works.conductor.paused:
@@ -195,16 +218,3 @@ class Daemon:
             kind = str(trouble.reason) if trouble else "disk_full" if short else "disk_free"
             words = trouble.detail if trouble else f"{free} bytes are free"
             self.works.catalog.tell(kind, detail=words)
-
-    def _watch_scouts(self) -> None:
-        for scout in self._scouts.values():
-            if scout.silent_s > STUCK_S and scout.health.state != "unreachable":
-                log.warning("root_silent", root=scout.root, silent_s=round(scout.silent_s))
-
-    def _stop_scouts(self) -> None:
-        self.works.conductor.close_door()
-        for scout in self._scouts.values():
-            scout.stop()
-        until_s = time.monotonic() + 1.0
-        for scout in self._scouts.values():
-            scout.join(until_s - time.monotonic())

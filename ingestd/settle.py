@@ -25,6 +25,11 @@ class Settling:
         """How many more files fit."""
         return max(0, self.limit - len(self._first))
 
+    def since_s(self, path: str) -> float | None:
+        """When a file was first seen as it is now; None when it is not watched."""
+        known = self._first.get(path)
+        return None if known is None else known.seen_s
+
     def saw(self, sighting: Sighting) -> bool:
         """Take a look into account; True when it shows a file that has settled.
 

@@ -63,8 +63,7 @@ class Taker:
         self.why = ""  #: why files stay, when they do
         self.taken = 0  #: files that stand in the archive since the start
         self.put_aside = 0  #: files that stand in the quarantine since the start
-        self._root = root
-        self._archive, self._quarantine = archive, quarantine
+        self._root, self._archive, self._quarantine = root, archive, quarantine
         self._book = TakeBook(catalog, root, archive=archive.key if archive else "")
         self._tell_halt, self._failed = halted, failed
         self._later = Later(first_s=retry.first_s, limit_s=retry.limit_s)
@@ -88,9 +87,10 @@ class Taker:
         self._stopping.set()
         self._wake.set()
 
-    def join(self, within_s: float) -> None:
-        """Wait for the end; a thread that hangs on a share is left to itself."""
+    def join(self, within_s: float) -> bool:
+        """Wait for the end, and say whether it came; a thread that hangs is left to itself."""
         self._thread.join(max(0.0, within_s))
+        return not self._thread.is_alive()
 
     def finish(self, tick: Callable[[], bool], within_s: float) -> None:
         """Wait until nothing is left, `tick` says to stop, or it got nowhere for `within_s`."""

@@ -1,16 +1,21 @@
 """Wiring. All that take files out of drop folders: one for each root whose config asks for it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ingestd import config
 from ingestd.catalog import Catalog
 from ingestd.errors import IngestError
+from ingestd.log import get_logger
 from ingestd.store import Store
 from ingestd.storelock import StoreLock
 from ingestd.take import Taker
+
+log = get_logger()
+
+HAND_S = 5.0  #: how long the files in hand may take when the config changes
 
 
 class Takers:
@@ -25,26 +30,56 @@ class Takers:
         failed: Callable[[BaseException], None],
         halted: Callable[[IngestError], None],
     ) -> None:
-        archive = settings.archive.path or state.absolute() / "archive"
-        self._roots = {root.key: root for root in settings.root}
+        self.places: tuple[Path, ...] = ()  #: folders that are written to
+        self._catalog, self._state = catalog, state
+        self._halted, self._failed = halted, failed
+        self._roots: dict[str, config.Root] = {}
         self._takers: dict[str, Taker] = {}
+        self._locks: dict[Path, StoreLock] = {}
+        self._arrange(settings, [root.key for root in settings.root])
+
+    def _arrange(self, settings: config.Config, roots: Sequence[str]) -> None:
+        """Have a taker for each of these roots that asks for one."""
+        archive = settings.archive.path or self._state.absolute() / "archive"
+        self._roots = {root.key: root for root in settings.root}
         self.places = tuple(
             {archive for root in settings.root if root.take != "index"}
             | {root.quarantine for root in settings.root if root.quarantine is not None}
-        )  #: folders that are written to
-        self._locks = {place: StoreLock() for place in self.places}
+        )
+        for place in self._locks.keys() - set(self.places):
+            self._locks.pop(place).close()
+        for place in self.places:
+            self._locks.setdefault(place, StoreLock())
         for root in settings.root:
-            if root.take == "index" and root.quarantine is None:
+            if root.key not in roots or (root.take == "index" and root.quarantine is None):
                 continue
             self._takers[root.key] = Taker(
                 root,
-                catalog,
+                self._catalog,
                 settings.retry,
                 archive=self._store(archive, root) if root.take != "index" else None,
                 quarantine=self._store(root.quarantine, root) if root.quarantine else None,
-                halted=halted,
-                failed=failed,
+                halted=self._halted,
+                failed=self._failed,
             )
+
+    def configure(self, settings: config.Config, roots: Sequence[str]) -> None:
+        """Take files of these roots as another config says, after the files in hand.
+
+        One that hangs on its share ends with the program; until then nothing else takes there.
+        """
+        old = {root: self._takers[root] for root in roots if root in self._takers}
+        for taker in old.values():
+            taker.stop()
+        until_s = time.monotonic() + HAND_S
+        hanging = [key for key, one in old.items() if not one.join(until_s - time.monotonic())]
+        for root in hanging:
+            log.warning("taker_hangs", root=root, detail="its config counts from a restart on")
+        kept = {key: one for key, one in self._takers.items() if key not in old or key in hanging}
+        self._takers = kept.copy()
+        self._arrange(settings, [root for root in roots if root not in hanging])
+        for root in self._takers.keys() - kept.keys():
+            self._takers[root].start()
 
     def _store(self, place: Path, root: config.Root) -> Store:
         return Store(place, self._locks[place], owner=root.key)

@@ -101,3 +101,11 @@ class Waiting:
         """A file of this root hangs: give up all that wait there, and be careful from now on."""
         self.suspects.add(root)
         return self._lines[root].empty() if root in self._lines else []
+
+
+def parts(chunk: list[Arrival], at: int | None) -> list[list[Arrival]]:
+    """Cut a lost chunk: around the file in hand when it is known, else in half."""
+    if at is None:
+        middle = len(chunk) // 2
+        return [chunk[:middle], chunk[middle:]]
+    return [part for part in (chunk[:at], chunk[at : at + 1], chunk[at + 1 :]) if part]

@@ -9,15 +9,12 @@ A process that got nowhere and used hardly any CPU was waiting for a disk or a s
 fault of the item. One that said it is `computing` by then waits for nobody.
 """
 
-import ctypes
-import logging
-import os
 import queue
-import resource
-import signal
 import threading
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -28,13 +25,14 @@ from ingestd import preload
 from ingestd.board import Board, Silence, Vigil
 from ingestd.errors import Reason
 from ingestd.log import get_logger
+from ingestd.pulse import Pulse
+from ingestd.worker import main
 
 log = get_logger()
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-PR_SET_PDEATHSIG = 1  # prctl(2)
 IDLE_DEATHS = 5  #: so often a call is sent again whose process died before it took it up
 RESTART_S = 1.0  #: pause after a process could not be started
 START_S = 60.0  #: a worker that has not said hello by then will not
@@ -69,12 +67,14 @@ class _Worker:
     process: BaseProcess
     pipe: "Connection[Any, Any]"
     board: Board
+    term: int  #: those of an earlier term are sent home
 
 
 @dataclass(slots=True)
 class _Seat:
     """Where a keeper's process sits; empty when it was lost."""
 
+    beat: Callable[[], None]  #: says that its keeper moves
     worker: _Worker | None = None
 
 
@@ -82,23 +82,45 @@ class Pool(Executor):
     """So many processes, each kept by one thread that sends it work and buries it."""
 
     def __init__(
-        self, processes: int, *, deadline_s: float, memory_bytes: int, verbose: bool = False
+        self,
+        processes: int,
+        *,
+        deadline_s: float,
+        memory_bytes: int,
+        verbose: bool = False,
+        pulse: Pulse | None = None,
     ) -> None:
         """Start the keepers; `verbose` has processes send what they log, at debug level too."""
-        self.processes = processes
-        self._verbose = verbose
-        self.deaths = 0
-        self._deadline_s, self._memory_bytes = deadline_s, memory_bytes
+        self.processes = 0
+        self.lost: Counter[str] = Counter()  #: processes that were lost, by reason
+        self._pulse = pulse or Pulse()
+        self._term = 0
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._closing = threading.Event()
         self._context = get_context("forkserver")
         preload.begin()
-        self._keepers = [
-            threading.Thread(target=self._keep, name=f"keeper-{number}", daemon=True)
-            for number in range(processes)
-        ]
-        for keeper in self._keepers:
+        self._keepers: list[threading.Thread] = []
+        self.configure(processes, deadline_s=deadline_s, memory_bytes=memory_bytes, verbose=verbose)
+
+    def configure(
+        self, processes: int, *, deadline_s: float, memory_bytes: int, verbose: bool
+    ) -> None:
+        """Have so many processes, under these limits, as soon as each has done what it has."""
+        self._deadline_s, self._memory_bytes, self._verbose = deadline_s, memory_bytes, verbose
+        self._term += 1
+        for _ in range(processes - self.processes):
+            name = f"keeper-{len(self._keepers)}"
+            keeper = threading.Thread(target=self._keep, args=[name], name=name, daemon=True)
+            self._keepers.append(keeper)
             keeper.start()
+        for _ in range(self.processes - processes):
+            self._calls.put(None)
+        self.processes = processes
+
+    @property
+    def deaths(self) -> int:
+        """How many processes were lost."""
+        return self.lost.total()
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Queue `fn(*args, **kwargs, beat=...)` for the next free process."""
@@ -119,10 +141,10 @@ class Pool(Executor):
                 keeper.join()
         self._closing.set()
 
-    def _keep(self) -> None:
+    def _keep(self, name: str) -> None:
         """Take one call after another; replace the process whenever it was lost."""
-        seat = _Seat()
-        while (call := self._calls.get()) is not None:
+        seat = _Seat(self._pulse.part(name))
+        while (call := self._next(seat)) is not None:
             if not call.future.set_running_or_notify_cancel():
                 continue
             try:
@@ -131,17 +153,23 @@ class Pool(Executor):
                 call.future.set_exception(error)
             else:
                 call.future.set_result(result)
-        if seat.worker is not None:
-            seat.worker.pipe.close()  # The worker ends when it reads the end of its pipe.
-            seat.worker.process.join(1.0)
-            bury(seat.worker)
+        self._pulse.end(name)
+        dismiss(seat)
+
+    def _next(self, seat: _Seat) -> _Call | None:
+        while True:
+            seat.beat()
+            with suppress(queue.Empty):
+                return self._calls.get(timeout=1.0)
 
     def _answer(self, seat: _Seat, call: _Call) -> Any:
         """Have one call served; again when the process died before it took anything up."""
+        if seat.worker is not None and seat.worker.term != self._term:
+            dismiss(seat)
         for _ in range(IDLE_DEATHS):
-            seat.worker = seat.worker or self._begin()
+            seat.worker = seat.worker or self._begin(seat.beat)
             try:
-                return self._serve(seat.worker, call)
+                return self._serve(seat.worker, call, seat.beat)
             except WorkerLost as lost:
                 self._lose(seat.worker, lost)
                 seat.worker = None
@@ -153,12 +181,13 @@ class Pool(Executor):
     def _lose(self, worker: _Worker, lost: WorkerLost) -> None:
         bury(worker)
         if not isinstance(lost, PoolClosed):
-            self.deaths += 1
+            self.lost[str(lost.reason)] += 1
             log.warning("worker_lost", reason=str(lost.reason), detail=lost.detail)
 
-    def _begin(self) -> _Worker:
+    def _begin(self, beat: Callable[[], None]) -> _Worker:
         """Start a process, however long it takes: that there is none is no fault of the work."""
         while True:
+            beat()
             try:
                 return self._start()
             except (OSError, EOFError, WorkerLost) as error:
@@ -167,6 +196,7 @@ class Pool(Executor):
                 raise PoolClosed
 
     def _start(self) -> _Worker:
+        term = self._term
         ours, theirs = self._context.Pipe()
         board = Board(self._context)
         process = self._context.Process(
@@ -177,7 +207,7 @@ class Pool(Executor):
         )
         process.start()
         theirs.close()
-        worker = _Worker(process, ours, board)
+        worker = _Worker(process, ours, board, term)
         try:
             if ours.poll(START_S):
                 ours.recv()
@@ -187,12 +217,13 @@ class Pool(Executor):
         bury(worker)
         raise WorkerLost(Reason.WORKER_CRASHED, "the process did not come up", None)
 
-    def _serve(self, worker: _Worker, call: _Call) -> Any:
+    def _serve(self, worker: _Worker, call: _Call, beat: Callable[[], None]) -> Any:
         """Send one call, follow its beats, and give its result."""
         vigil = Vigil(worker.board, worker.process.pid, self._deadline_s)
         try:
             worker.pipe.send((call.fn, call.args, call.kwargs))
             while True:
+                beat()
                 if self._closing.is_set():
                     raise PoolClosed
                 if not worker.pipe.poll(vigil.wait_s):
@@ -225,6 +256,15 @@ class Pool(Executor):
         return WorkerLost(Reason.WORKER_TIMEOUT, words, silence.at)
 
 
+def dismiss(seat: _Seat) -> None:
+    """Send a process home; it has nothing in hand."""
+    if seat.worker is not None:
+        seat.worker.pipe.close()  # The worker ends when it reads the end of its pipe.
+        seat.worker.process.join(1.0)
+        bury(seat.worker)
+        seat.worker = None
+
+
 def bury(worker: _Worker) -> None:
     """Kill the process and collect it; one that hangs in the kernel is left to itself."""
     worker.pipe.close()
@@ -233,56 +273,3 @@ def bury(worker: _Worker) -> None:
     worker.process.join(1.0)
     if worker.process.exitcode is not None:
         worker.process.close()
-
-
-class Told(logging.Handler):
-    """Sends what a worker logs to its keeper; standard error leads nowhere."""
-
-    def __init__(self, pipe: "Connection[Any, Any]") -> None:
-        super().__init__()
-        self._pipe = pipe
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Send level, event and what varies: `extra={"at": {...}}`."""
-        self._pipe.send(("log", (record.levelno, record.getMessage(), getattr(record, "at", {}))))
-
-
-def main(pipe: "Connection[Any, Any]", board: Board, memory_bytes: int, verbose: bool) -> None:  # noqa: FBT001 -- one of a process's args
-    """Live as a worker: take a call, answer it, until the pipe ends."""
-    if verbose:
-        ours = logging.getLogger("ingestd")
-        ours.addHandler(Told(pipe))
-        ours.setLevel(logging.DEBUG)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the daemon, which lets us finish.
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    silence()
-    limit_memory(memory_bytes)
-    pipe.send(("hello", os.getpid()))
-    while True:
-        try:
-            fn, args, kwargs = pipe.recv()
-        except (EOFError, ConnectionError):
-            return
-        try:
-            answer = ("done", fn(*args, **kwargs, beat=board.beat))
-        except MemoryError:
-            answer = ("memory", None)
-        except Exception as error:  # noqa: BLE001 -- it goes back to whoever asked
-            answer = ("error", error)
-        pipe.send(answer)
-
-
-def silence() -> None:
-    """Keep what codecs print away from the log: it may hold header values."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.dup2(nowhere, 2)
-    os.close(nowhere)
-
-
-def limit_memory(memory_bytes: int) -> None:
-    """Let allocations beyond what the imports took already, plus `memory_bytes`, fail."""
-    with open("/proc/self/statm") as statm:
-        pages = int(statm.read().split()[0])
-    limit = pages * resource.getpagesize() + memory_bytes
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

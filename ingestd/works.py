@@ -4,13 +4,15 @@ import itertools
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Self, TypedDict
 
 from ingestd import config, reconcile
 from ingestd.catalog import Catalog
 from ingestd.conductor import Conductor
 from ingestd.errors import IngestError
+from ingestd.meters import Meters
 from ingestd.model import Arrival, Fault, Past, Patience, Sighting
+from ingestd.pulse import Pulse
 from ingestd.takers import Takers
 from ingestd.workers import Pool
 
@@ -30,20 +32,15 @@ class Works:
         failed: Callable[[BaseException], None],
         halted: Callable[[IngestError], None] = lambda _: None,
         held_up: Callable[[str, Sequence[str], str], None] | None = None,
+        meters: Meters | None = None,
     ) -> None:
+        self.meters = meters or Meters()
         self.settings, self.state = settings, state
-        patience = Patience(
-            attempts=settings.retry.attempts,
-            first_s=settings.retry.first_s,
-            limit_s=settings.retry.limit_s,
+        self.pulse = Pulse()
+        self.catalog = Catalog(
+            state, memory_bytes=settings.catalog.memory_bytes, patience=patience(settings.retry)
         )
-        self.catalog = Catalog(state, memory_bytes=settings.catalog.memory_bytes, patience=patience)
-        self.pool = Pool(
-            settings.workers.processes or os.cpu_count() or 1,
-            deadline_s=settings.workers.deadline_s,
-            memory_bytes=settings.workers.memory_bytes,
-            verbose=settings.log.level == "debug",
-        )
+        self.pool = Pool(**pool_size(settings), pulse=self.pulse)
         self.series = reconcile.Series(self.catalog, self.pool, settings, state=state)
         self.conductor = Conductor(
             self.catalog,
@@ -55,6 +52,8 @@ class Works:
             failed=failed,
             halted=halted,
             held_up=held_up,
+            pulse=self.pulse,
+            meters=self.meters,
         )
         self.takers = Takers(self.catalog, settings, state, failed=failed, halted=halted)
         self._tell_done = done
@@ -62,6 +61,15 @@ class Works:
         self.conductor.start()
         self.takers.start()
         self.series.remember()
+
+    def configure(self, settings: config.Config, *, retaken: Sequence[str]) -> None:
+        """Go by another config, without a pause; `retaken`: roots that are emptied otherwise."""
+        self.settings = settings
+        self.catalog.patience = patience(settings.retry)
+        self.pool.configure(**pool_size(settings))
+        self.conductor.configure(settings)
+        self.series.configure(settings)
+        self.takers.configure(settings, retaken)
 
     def __enter__(self) -> Self:
         return self
@@ -102,3 +110,27 @@ class Works:
         if new:
             self.conductor.refuse(new, self._seqs)
         return len(new)
+
+
+def patience(retry: config.Retry) -> Patience:
+    """Say how often and how long a file is tried again."""
+    return Patience(attempts=retry.attempts, first_s=retry.first_s, limit_s=retry.limit_s)
+
+
+def pool_size(settings: config.Config) -> "PoolSize":
+    """Say how many processes there are, and what their limits are."""
+    return PoolSize(
+        processes=settings.workers.processes or os.cpu_count() or 1,
+        deadline_s=settings.workers.deadline_s,
+        memory_bytes=settings.workers.memory_bytes,
+        verbose=settings.log.level == "debug",
+    )
+
+
+class PoolSize(TypedDict):
+    """What a pool is told."""
+
+    processes: int
+    deadline_s: float
+    memory_bytes: int
+    verbose: bool

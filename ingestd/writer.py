@@ -4,11 +4,13 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from ingestd import config, tasks
 from ingestd.catalog import Catalog
 from ingestd.errors import IngestError, Reason, StateError
 from ingestd.log import get_logger
+from ingestd.meters import Meters
 from ingestd.tables import Batch
 from ingestd.tally import Tally
 
@@ -37,25 +39,30 @@ class Writer:
         written: Callable[[Batch], None],
         touched: Callable[[Iterable[str]], None],
         halted: Callable[[IngestError], None],
+        beat: Callable[[], None],
+        meters: Meters,
     ) -> None:
         self.tally = Tally()
         self.halted: IngestError | None = None
-        self._catalog, self._settings, self._stopping = catalog, settings, stopping
+        self.settings = settings
+        self._catalog, self._stopping, self._beat = catalog, stopping, beat
+        self._meters = meters
         self._open_files, self._written = open_files, written
         self._touched, self._tell_halt = touched, halted
         self._results: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._room = threading.Semaphore(results)
 
-    def reserve(self) -> bool:
+    def reserve(self, beat: Callable[[], None] = lambda: None) -> bool:
         """Wait until there is room for one more result; False when we are stopping."""
         while not self._room.acquire(timeout=0.5):
+            beat()
             if self._stopping.is_set():
                 return False
         return True
 
-    def unreserve(self) -> None:
-        """Nothing will come of it."""
-        self._room.release()
+    def unreserve(self, results: int = 1) -> None:
+        """Nothing will come of it; or there is room for more than before."""
+        self._room.release(results)
 
     def put(self, batch: Batch) -> None:
         """Take a result for which room was reserved."""
@@ -69,7 +76,7 @@ class Writer:
         """Gather results into batches and write them until told to stop."""
         stopping = False
         while not stopping:
-            first = self._results.get()
+            first = self._next()
             if first is None:
                 return
             batch, count, stopping = self._gather(first)
@@ -77,12 +84,18 @@ class Writer:
                 return
             self._room.release(count)
 
+    def _next(self) -> Batch | None:
+        while True:
+            self._beat()
+            with suppress(queue.Empty):
+                return self._results.get(timeout=1.0)
+
     def _gather(self, first: Batch) -> tuple[Batch, int, bool]:
         """Add to a result what follows it soon; say how many they are, and whether it ends."""
         parts = [first]
         files = first.file.num_rows
-        until_s = time.monotonic() + self._settings.batch_wait_ms / 1000
-        while files < self._settings.batch_rows and self._open_files() > files:
+        until_s = time.monotonic() + self.settings.batch_wait_ms / 1000
+        while files < self.settings.batch_rows and self._open_files() > files:
             try:
                 part = self._results.get(timeout=max(0.0, until_s - time.monotonic()))
             except queue.Empty:
@@ -97,6 +110,8 @@ class Writer:
         """Write one batch; while the disk is full, wait. False when we stop without it."""
         broken = 0
         while True:
+            self._beat()
+            since_s = time.monotonic()
             try:
                 written = self._catalog.write(batch)
                 break
@@ -113,6 +128,8 @@ class Writer:
             log.info("resumed")
             self.halted = None
         self.tally.add(written)
+        size_bytes = sum(batch.file["size_bytes"].to_pylist())
+        self._meters.committed(time.monotonic() - since_s, written, size_bytes)
         self._touched(written.series)
         for reason, count in written.reasons.items():
             log.info("refused", reason=reason, files=count)

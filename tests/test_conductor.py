@@ -1,7 +1,7 @@
 import pytest
 
-from ingestd.conductor import parts
 from ingestd.model import Arrival
+from ingestd.waiting import parts
 
 
 def arrivals(names: str) -> list[Arrival]:

@@ -1,6 +1,7 @@
 import io
 import json
 import logging
+import os
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -40,6 +41,43 @@ def test_libraries_speak_through_the_same_lines(written: Written) -> None:
     logging.getLogger("uvicorn").warning("late")
     (line,) = written()
     assert line.startswith('<4>library name="uvicorn" says="late"')
+
+
+def test_of_a_library_that_mixes_words_and_values_only_the_place_is_said(written: Written) -> None:
+    logging.getLogger("some.codec").error("cannot decode DOE^JANE")
+    logging.getLogger("watchdog.observers").warning("lost %s", "/in/DOE^JANE")
+    codec, watchdog = written()
+    assert "DOE" not in codec + watchdog
+    assert 'says="test_log, line ' in codec
+    assert 'says="lost %s"' in watchdog
+
+
+def test_an_error_says_what_and_where_but_not_its_words(written: Written) -> None:
+    try:
+        try:
+            int("DOE^JANE")
+        finally:
+            os.stat("/in/DOE^JANE")
+    except FileNotFoundError:
+        log.get_logger().exception("file_failed")
+    (line,) = written()
+    assert "DOE" not in line
+    assert 'error="FileNotFoundError: No such file or directory at test_log.py:' in line
+    assert "; after ValueError at test_log.py:" in line
+
+
+def test_json_has_its_priority_for_the_journal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = []
+    for journal in (False, True):
+        monkeypatch.delenv("JOURNAL_STREAM", raising=False)
+        if journal:
+            monkeypatch.setenv("JOURNAL_STREAM", "8:1")
+        out = io.StringIO()
+        log.configure(config.Log(format="json"), out)
+        log.get_logger().error("halted")
+        lines.append(out.getvalue())
+    assert json.loads(lines[0])["event"] == "halted"
+    assert json.loads(lines[1].removeprefix("<3>"))["level"] == "error"
 
 
 def test_what_pydicom_says_of_values_is_not_written(written: Written) -> None:

@@ -2,7 +2,7 @@
 
 -- A conflict is loud, once.
 INSERT INTO event BY NAME
-SELECT s.at_utc, 'file_conflict' AS kind, d.root, d.SeriesInstanceUID, d.path AS detail
+SELECT s.at_utc, 'file_conflict' AS kind, d.root, d.SeriesInstanceUID, 'path ' || left(sha256(d.path), 12) AS detail
 FROM decided AS d
 CROSS JOIN setting AS s
 LEFT JOIN prior AS old USING (seq)
@@ -50,7 +50,7 @@ CROSS JOIN setting AS s
 WHERE d.instance_id NOT IN (SELECT instance_id FROM refuge);
 
 INSERT INTO event BY NAME
-SELECT s.at_utc, 'source_lost' AS kind, d.root, d.SeriesInstanceUID, d.path AS detail
+SELECT s.at_utc, 'source_lost' AS kind, d.root, d.SeriesInstanceUID, 'path ' || left(sha256(d.path), 12) AS detail
 FROM displaced AS d
 CROSS JOIN setting AS s
 WHERE d.instance_id NOT IN (SELECT instance_id FROM refuge);

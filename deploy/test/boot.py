@@ -1,0 +1,343 @@
+"""Boots the service for real: a Debian 12 in systemd-nspawn, installed as deploy/README.md says.
+
+    python3 deploy/test/boot.py [--transcript FILE]
+
+Each block of the page is run letter for letter; then the service is started, fed, reloaded, made
+to hang, killed and stopped, and looked at. Ends with 0 and says why when it cannot run here.
+"""
+
+import argparse
+import json
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import container
+
+PAGE = (container.PROJECT / "deploy" / "README.md").read_text()
+STATE = "/var/lib/ingestd"
+DROP = "/srv/dicom/incoming"
+CONFIG = "/etc/ingestd/ingestd.toml"
+ASK = f"ingestd sql --state {STATE} --format csv"
+#: What may stand in no log: who the patient is, and where the files came from.
+SECRETS = ("MARKED^PATIENT", "MARKED-FOLDER", "MARKED-ID")
+
+
+class Failed(Exception):
+    """The service did not do what it should."""
+
+
+class Boot:
+    """One run: a container, and what was done in it, written down."""
+
+    def __init__(self, out: IO[str], wheel: Path) -> None:
+        self._out, self._since_s = out, time.monotonic()
+        self._box = container.Container(
+            f"{container.PROJECT}:/checkout",
+            f"{wheel.parent}:/dist",
+            f"{container.wheels()}:/wheels",
+        )
+        self.say(f"booted: {self.sh('systemctl --version | head -1', quiet=True)}")
+
+    def __enter__(self) -> "Boot":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._box.close()
+
+    def say(self, line: str) -> None:
+        """Write a line of the transcript."""
+        stamp = f"[{time.monotonic() - self._since_s:6.1f} s] "
+        for out in {self._out, sys.stdout}:
+            print(stamp + line, file=out, flush=True)
+
+    def sh(self, script: str, *, may_fail: bool = False, quiet: bool = False) -> str:
+        """Run a script in the container; what it said is in the transcript."""
+        if not quiet:
+            self.say("$ " + script.replace("\n", "\n           $ "))
+        done = self._box.sh(script, cwd="/root/ingestd" if self._unpacked else "/root")
+        if not quiet and done.stdout.strip():
+            self.say("  " + done.stdout.strip().replace("\n", "\n             "))
+        if done.returncode and not may_fail:
+            raise Failed(f"exit {done.returncode}: {script}\n{done.stdout}")
+        return done.stdout.strip()
+
+    _unpacked = False
+
+    def check(self, words: str, *, holds: bool, but: object = "") -> None:
+        """Hold something to be so."""
+        if not holds:
+            raise Failed(f"NOT SO: {words}: {but}")
+        self.say(f"ok: {words}")
+
+    def wait_for(self, words: str, what: Callable[[], object], *, within_s: float = 120) -> None:
+        """Wait until something is so."""
+        until_s = time.monotonic() + within_s
+        while not what():
+            if time.monotonic() > until_s:
+                raise Failed(f"NOT SO within {within_s:g} s: {words}")
+            time.sleep(0.3)
+        self.say(f"ok: {words}")
+
+    def block(self, title: str) -> None:
+        """Run the blocks of one chapter of deploy/README.md, letter for letter."""
+        (chapter,) = re.findall(rf"^## {title}\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)
+        self.say(f"--- deploy/README.md: {title}")
+        for script in re.findall(r"^```sh\n(.*?)^```", chapter, re.MULTILINE | re.DOTALL):
+            self.sh(script.strip())
+
+    def show(self, *names: str) -> list[str]:
+        """Ask systemd about the service."""
+        asked = " ".join(f"-p {name}" for name in names)
+        said = self.sh(f"systemctl show ingestd {asked}", quiet=True)
+        found = dict(line.split("=", 1) for line in said.splitlines())
+        return [found[name] for name in names]
+
+    def one(self, query: str) -> str:
+        """Ask the catalog for one value; empty while nobody answers."""
+        return self.sh(f'{ASK} "{query}" | tail -n 1', quiet=True, may_fail=True).strip('"')
+
+    def journal(self) -> list[dict[str, str]]:
+        """Give what the service wrote."""
+        said = self.sh("journalctl -u ingestd -o json --no-pager", quiet=True)
+        return [json.loads(line) for line in said.splitlines()]
+
+    def said(self, words: str) -> bool:
+        """Whether a line of the journal holds these words."""
+        return any(words in str(line["MESSAGE"]) for line in self.journal())
+
+
+def install(box: Boot) -> None:
+    """Follow the page on a fresh machine."""
+    box.sh(
+        "mkdir ingestd && cd /checkout && cp -r config deploy constraints.txt README.md"
+        " /root/ingestd/ && cp -r /dist /root/ingestd/dist",
+        quiet=True,
+    )
+    Boot._unpacked = True
+    box.block("Install")
+    said = box.sh("systemd-analyze verify /etc/systemd/system/ingestd.service")
+    box.check("systemd-analyze verify prints nothing", holds=said == "", but=said)
+    box.sh("systemd-analyze security --offline=true --threshold=15 ingestd.service | tail -n 1")
+    box.check("the user has the number of sysusers.conf", holds=box.sh("id -u ingestd") == "611")
+
+
+def start(box: Boot) -> None:
+    """It is ready when systemd says so, and says in a line how it goes."""
+    active, kind, restarts = box.show("ActiveState", "Type", "NRestarts")
+    box.check(
+        "active, by its own word", holds=(active, kind, restarts) == ("active", "notify", "0")
+    )
+    box.wait_for("the status line counts roots", lambda: "1 of 1 roots healthy" in status(box))
+    box.say(f"  {status(box)}")
+
+
+def status(box: Boot) -> str:
+    """Give the status line."""
+    return box.show("StatusText")[0]
+
+
+def feed(box: Boot) -> None:
+    """Drop files, bad ones too; all become rows."""
+    box.sh(f"sed -i 's/^quiet_s = 30.0/quiet_s = 2.0/' {CONFIG} && systemctl reload ingestd")
+    box.sh("/opt/ingestd/bin/python /checkout/deploy/test/feed.py /root/made")
+    box.sh(f"mkdir {DROP}/MARKED-FOLDER && cp -r /root/made {DROP}/MARKED-FOLDER/one")
+    box.sh(f"echo MARKED-ID > {DROP}/MARKED-FOLDER/no-image.dcm")
+    files = int(box.sh(f"find {DROP} -type f ! -name '.*' | wc -l", quiet=True))
+    box.wait_for(
+        f"all {files} files have a row", lambda: box.one("SELECT count(*) FROM file") == str(files)
+    )
+    box.check(
+        "the one that is no image is refused",
+        holds=box.one("SELECT count(*) FROM refused WHERE path LIKE '%no-image.dcm'") == "1",
+    )
+
+
+def sees_read_only(box: Boot) -> None:
+    """The drop folder is read-only for the service, and so is the system."""
+    (pid,) = box.show("MainPID")
+    for place in (DROP, "/etc", "/usr", "/home"):
+        tried = box.sh(
+            f"nsenter -t {pid} -m setpriv --reuid ingestd --regid ingestd --clear-groups"
+            f" touch {place}/probe",
+            may_fail=True,
+        )
+        box.check(
+            f"the service cannot write to {place}",
+            holds="Read-only" in tried or "denied" in tried,
+            but=tried,
+        )
+
+
+def reload(box: Boot) -> None:
+    """Roots come while it runs; a bad config is refused and the old one kept."""
+    (pid,) = box.show("MainPID")
+    box.sh(f"cp -p {CONFIG} /root/good.toml")
+    box.sh("install -d -m 2770 -g ingestd /srv/dicom/second")
+    box.sh(
+        f"cp -r /root/made /srv/dicom/second/two && cat >> {CONFIG} <<'T'\n[[root]]\n"
+        'path = "/srv/dicom/second"\nname = "second"\nT'
+    )
+    box.block("Change the config")
+    box.wait_for("two roots are watched", lambda: "2 of 2 roots healthy" in status(box))
+    box.wait_for(
+        "files of the new root have rows",
+        lambda: box.one("SELECT count(*) > 0 FROM file WHERE root = '/srv/dicom/second'") == "true",
+    )
+    box.sh(f"printf 'wathc = 1\\n' >> {CONFIG}")
+    refused = box.sh("systemctl reload ingestd", may_fail=True)
+    box.check("reload of a bad config fails", holds="failed" in refused.lower(), but=refused)
+    box.wait_for("the words are in the journal", lambda: box.said("did you mean watch?"))
+    box.sh("systemctl kill -s HUP --kill-who=main ingestd")
+    box.wait_for("HUP with it is refused too", lambda: "new config refused" in status(box))
+    box.check("the old config holds", holds="2 of 2 roots healthy" in status(box), but=status(box))
+    box.sh(
+        "head -n -1 /etc/ingestd/ingestd.toml > /root/two.toml && "
+        f"cat /root/two.toml > {CONFIG} && systemctl reload ingestd"
+    )
+    box.wait_for("with a good one the refusal is over", lambda: "refused, the" not in status(box))
+    box.check("it is the same process", holds=box.show("MainPID", "NRestarts") == [pid, "0"])
+
+
+def hang(box: Boot) -> None:
+    """A daemon that hangs is found by the watchdog and started again."""
+    box.sh(
+        "mkdir -p /etc/systemd/system/ingestd.service.d && printf '[Service]\\nWatchdogSec=10\\n'"
+        " > /etc/systemd/system/ingestd.service.d/test.conf && systemctl daemon-reload"
+        " && systemctl restart ingestd"
+    )
+    (pid,) = box.show("MainPID")
+    box.sh("systemctl kill -s STOP --kill-who=main ingestd")
+    box.wait_for(
+        "the watchdog ended it, and it runs again",
+        lambda: box.show("NRestarts", "ActiveState") == ["1", "active"],
+        within_s=90,
+    )
+    box.check("it is another process", holds=box.show("MainPID") != [pid])
+    box.check("the journal says why", holds=box.said("Watchdog timeout"))
+
+
+def kill(box: Boot) -> None:
+    """Killed in the midst of work, it takes up what was left."""
+    box.sh(f"cp -r /root/made {DROP}/MARKED-FOLDER/three")
+    time.sleep(2.5)  # Some of it is under way then; any moment will do.
+    box.sh("systemctl kill -s KILL ingestd")
+    box.wait_for("it runs again", lambda: box.show("NRestarts", "ActiveState") == ["2", "active"])
+
+
+#: What two catalogs of the same files agree on, whatever happened on the way.
+WHOLE = {
+    "files": "SELECT count(*) FROM file",
+    "states": "SELECT string_agg(s, ' ' ORDER BY s) FROM (SELECT if(state = 'duplicate',"
+    " 'cataloged', state) || coalesce(reason, '') || count(*) AS s FROM file"
+    " GROUP BY if(state = 'duplicate', 'cataloged', state), reason)",
+    "instances": "SELECT bit_xor(hash(SOPInstanceUID, digest)) FROM instance",
+    "tags": "SELECT count(*) FROM tag",
+    "orphan tags": "SELECT count(*) FROM tag WHERE instance_id NOT IN"
+    " (SELECT instance_id FROM instance)",
+    "series": "SELECT bit_xor(hash(SeriesInstanceUID, state)) FROM series_state",
+    "volumes": "SELECT bit_xor(hash(SeriesInstanceUID, stack, reason, shape)) FROM volume",
+}
+
+
+def whole(box: Boot) -> None:
+    """After all of it the catalog is that of an undisturbed scan of the same folders."""
+    files = int(box.sh(f"find {DROP} /srv/dicom/second -type f ! -name '.*' | wc -l", quiet=True))
+    box.wait_for("each file has a row", lambda: box.one(WHOLE["files"]) == str(files))
+    done = "SELECT count(*) FROM series_state WHERE state IN ('receiving', 'quiet')"
+    box.wait_for("each series is judged", lambda: box.one(done) == "0", within_s=180)
+    box.sh(f"ingestd scan {DROP} /srv/dicom/second --state /root/oracle")
+    for what, query in WHOLE.items():
+        found = box.one(query)
+        oracle = f'ingestd sql --state /root/oracle --format csv "{query}" | tail -n 1'
+        expected = box.sh(oracle, quiet=True).strip('"')
+        box.check(f"{what} as in a scan: {found}", holds=found == expected, but=expected)
+
+
+def stop(box: Boot) -> None:
+    """It stops within its limit, and says so."""
+    since_s = time.monotonic()
+    box.sh("systemctl stop ingestd")
+    took_s = time.monotonic() - since_s
+    result, state = box.show("Result", "ActiveState")
+    box.check(
+        f"stopped within its limit of 30 s: {took_s:.1f} s",
+        holds=took_s < 30 and (result, state) == ("success", "inactive"),
+        but=(result, state),
+    )
+    box.check("the journal has its last word", holds=box.said("stopped files="))
+
+
+def traces(box: Boot) -> None:
+    """What is left behind is for its group only, and names nobody."""
+    odd = box.sh(
+        f"find {STATE} \\( -type f ! -perm 0640 -o -type d ! -perm 0750 -o ! -user ingestd"
+        " -o ! -group ingestd \\) -printf '%M %u %g %p\\n'"
+    )
+    box.check("files 0640, folders 0750, all of the user ingestd", holds=odd == "", but=odd)
+    lines = box.journal()
+    ours = [line for line in lines if line.get("_COMM") != "systemd"]
+    box.check(
+        "no priority is left in the text",
+        holds=not any(re.match(r"<\d>", str(line["MESSAGE"])) for line in ours),
+    )
+    bad = [line for line in ours if "reload_refused" in str(line["MESSAGE"])]
+    box.check("an error is an error to the journal", holds=bad[0]["PRIORITY"] == "3", but=bad)
+    found = [word for word in SECRETS if any(word in str(line["MESSAGE"]) for line in lines)]
+    box.check(f"no patient in {len(lines)} lines of the journal", holds=not found, but=found)
+    box.sh("journalctl -u ingestd --no-pager -o short-monotonic | grep -v ' refused \\| series_'")
+
+
+def keep(box: Boot) -> None:
+    """Back up, upgrade, roll back, restore and move, as the page says; no row is lost."""
+    box.sh("systemctl start ingestd")
+    expected = {what: box.one(query) for what, query in WHOLE.items()}
+    for title in ("Back up", "Upgrade", "Roll back", "Restore", "Move to another machine"):
+        box.block(title)
+        box.wait_for("it runs", lambda: box.show("ActiveState") == ["active"])
+        found = {what: box.one(query) for what, query in WHOLE.items()}
+        box.check("the catalog is what it was", holds=found == expected, but=(found, expected))
+    box.block("Remove")
+    box.check("the state stays", holds=box.sh(f"ls {STATE}/catalog.duckdb") != "")
+
+
+STEPS = (install, start, feed, sees_read_only, reload, hang, kill, whole, stop, traces, keep)
+
+
+def make_wheel(place: Path) -> Path:
+    """Build the package."""
+    pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", f"--wheel-dir={place}"]
+    container.run(*pip, str(container.PROJECT))
+    return next(place.glob("*.whl"))
+
+
+def main() -> int:
+    """Run all steps."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--transcript", default="/dev/null")
+    chosen = parser.parse_args()
+    if why := container.missing():
+        print(f"deploy/test/boot.py: not run: it {why}")
+        return 0
+    with tempfile.TemporaryDirectory() as built, open(chosen.transcript, "w") as out:
+        with Boot(out, make_wheel(Path(built))) as box:
+            try:
+                for step in STEPS:
+                    box.say(f"=== {step.__name__}: {step.__doc__}")
+                    step(box)
+            except Failed as failed:
+                box.say(str(failed))
+                box.sh("journalctl -u ingestd --no-pager | tail -n 60", may_fail=True)
+                return 1
+        print("the service does what it should")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
