@@ -26,6 +26,11 @@ class Step(NamedTuple):
 DECIDE = Step("decide", sql.DECIDE)
 NEW = (Step("write", sql.WRITE_BATCH),)
 KNOWN = (Step("make way", sql.MAKE_WAY), *NEW, Step("displaced", sql.DISPLACED))
+REFUSED = Step("refused", sql.WRITE_REFUSED)
+LISTED = Step("listed", sql.WRITE_LISTED)
+
+#: Of these a media directory was read before, which may say otherwise now.
+READ_ANEW = "SELECT 1 FROM prior WHERE reason = 'dicomdir' LIMIT 1"
 
 
 def views(batch: Batch, patience: Patience, now: datetime) -> dict[str, pa.Table]:
@@ -43,6 +48,7 @@ def views(batch: Batch, patience: Patience, now: datetime) -> dict[str, pa.Table
         "incoming_instance": batch.instance,
         "incoming_tag": batch.tag,
         "incoming_problem": batch.problem,
+        "incoming_listed": batch.listed,
         "setting": setting,
         "verdict": tables.VERDICTS,
     }
@@ -60,8 +66,24 @@ def write(db: duckdb.DuckDBPyConnection, batch: Batch) -> dict[int, str]:
 
 def steps(batch: Batch, outcomes: dict[int, str]) -> Sequence[Step]:
     """Say what there is to do: of what is not known nothing else has to change."""
-    is_new = set(outcomes.values()) <= {"new"} and True not in batch.file["known"].to_pylist()
-    return NEW if is_new else KNOWN
+    found = NEW if set(outcomes.values()) <= {"new"} and not meets_known(batch) else KNOWN
+    is_clean = batch.file["reason"].null_count == batch.file.num_rows
+    return found if is_clean else (*found, REFUSED)
+
+
+def meets_known(batch: Batch) -> bool:
+    """Whether the ledger may have rows of its paths, or of what its directories list."""
+    return True in batch.file["known"].to_pylist() or batch.listed.num_rows > 0
+
+
+def relist(db: duckdb.DuckDBPyConnection, batch: Batch) -> frozenset[str]:
+    """Write what media directories list; give the series of which they say something new."""
+    if not meets_known(batch):
+        return frozenset()
+    if not batch.listed.num_rows and not db.execute(READ_ANEW).fetchall():
+        return frozenset()
+    db.execute(LISTED.script)
+    return frozenset(uid for (uid,) in db.execute("FROM relisted").fetchall())
 
 
 def look_up(db: duckdb.DuckDBPyConnection, uids: Sequence[str]) -> None:
@@ -73,7 +95,9 @@ def look_up(db: duckdb.DuckDBPyConnection, uids: Sequence[str]) -> None:
         db.execute(f"INSERT INTO known {found} WHERE SOPInstanceUID IN $1", [some])
 
 
-def account(db: duckdb.DuckDBPyConnection, batch: Batch, thumbnails: int) -> Written:
+def account(
+    db: duckdb.DuckDBPyConnection, batch: Batch, thumbnails: int, relisted: frozenset[str]
+) -> Written:
     """Say what a batch came to, that was written just now."""
     states = db.execute("SELECT state, reason, count(*) FROM outcome GROUP BY ALL").fetchall()
     series = db.execute("SELECT SeriesInstanceUID, count(*) FROM fresh GROUP BY ALL").fetchall()
@@ -85,7 +109,7 @@ def account(db: duckdb.DuckDBPyConnection, batch: Batch, thumbnails: int) -> Wri
     return Written(
         states=by_state,
         reasons=by_reason,
-        series=frozenset(uid for uid, _ in series),
+        series=relisted | {uid for uid, _ in series},
         instances=sum(count for _, count in series),
         thumbnails=thumbnails,
         problems=batch.problem.num_rows,

@@ -32,6 +32,9 @@ CHECKPOINT_BYTES = 256_000_000
 log = get_logger()
 
 
+EVENT = "INSERT INTO event (at_utc, kind, root, SeriesInstanceUID, detail) VALUES (?, ?, ?, ?, ?)"
+
+
 def utc_now() -> datetime:
     """Say what the catalog's TIMESTAMP columns want: UTC without a zone."""
     return datetime.now(UTC).replace(tzinfo=None)
@@ -201,7 +204,8 @@ class Catalog:
             moved += thumbnails.moved
             for statement in derived.LOST if thumbnails.lost else ():
                 db.execute(statement, [thumbnails.lost, now])
-            return batches.account(db, batch, thumbnails.published)
+            relisted = batches.relist(db, batch)
+            return batches.account(db, batch, thumbnails.published, relisted)
 
     @contextmanager
     def _taking_back(self, moved: Sequence[tuple[str, str]]) -> Iterator[None]:
@@ -222,9 +226,7 @@ class Catalog:
     ) -> None:
         """Note an event."""
         with self.transaction() as db:
-            db.execute(
-                "INSERT INTO event VALUES (?, ?, ?, ?, ?)", [utc_now(), kind, root, series, detail]
-            )
+            db.execute(EVENT, [utc_now(), kind, root, series, detail])
 
     def unknown(
         self, sightings: Sequence[Sighting], *, now: datetime | None = None

@@ -15,6 +15,7 @@ class Image(NamedTuple):
     """One instance of a series; the names are those of the columns of `instance`."""
 
     SOPInstanceUID: str
+    SOPClassUID: str | None = None
     InstanceNumber: int | None = None
     frames: int | None = None
     Modality: str | None = None
@@ -26,7 +27,9 @@ class Image(NamedTuple):
     NumberOfTemporalPositions: int | None = None
     NumberOfSlices: int | None = None
     NumberOfTimeSlices: int | None = None
+    ImageIndex: int | None = None
     CardiacNumberOfImages: int | None = None
+    InConcatenationTotalNumber: int | None = None
     NumberOfSeriesRelatedInstances: int | None = None
     EchoTime: float | None = None
     TriggerTime: float | None = None
@@ -52,6 +55,8 @@ class Claim:
     expected: int
     images: Sequence[Image]
     missing: tuple[str, ...] = ()  #: what it knows to be missing
+    fault: str | None = None  #: what speaks against these being the ones that were counted
+    is_fixed: bool = False  #: the same whatever is here so far
 
 
 def is_derived(image: Image) -> bool:
@@ -66,6 +71,9 @@ def is_localizer(image: Image) -> bool:
 
 def claims(images: Sequence[Image]) -> Iterator[Claim]:
     """Make the claims of a series, the most telling first."""
+    if parts := _agreed(images, "InConcatenationTotalNumber"):
+        words = "InConcatenationTotalNumber"
+        yield Claim(words=words, expected=parts, images=images, is_fixed=True)
     flat = [image for image in images if (image.frames or 1) == 1 and not is_localizer(image)]
     acquired = [image for image in flat if not is_derived(image)]
     for claim in (_acquisition, _temporal, _pet, _cardiac):
@@ -77,7 +85,8 @@ def claims(images: Sequence[Image]) -> Iterator[Claim]:
         if made:
             yield made
     if related := _agreed(images, "NumberOfSeriesRelatedInstances"):
-        yield Claim(words="NumberOfSeriesRelatedInstances", expected=related, images=images)
+        words = "NumberOfSeriesRelatedInstances"
+        yield Claim(words=words, expected=related, images=images, is_fixed=True)
 
 
 def _agreed(images: Sequence[Image], name: str) -> int | None:
@@ -109,10 +118,25 @@ def _acquisition(images: Sequence[Image]) -> Claim | None:
     of_one_moment = len(moments) == 1 and 1 not in moments  # The others are series of their own.
     of_all_moments = len(moments) == times and len(images) == size
     if times == 1 or of_one_moment or of_all_moments:
-        return Claim(words=words, expected=size, images=images)
+        fixed = not of_one_moment
+        return Claim(words=words, expected=size, images=images, is_fixed=fixed)
     words += " x NumberOfTemporalPositions"
-    lacking = _lacking(moments, size, times)
-    return Claim(words=words, expected=size * times, images=images, missing=lacking)
+    return _in_time(words, images, size, times, is_fixed=True)
+
+
+def _in_time(
+    words: str, images: Sequence[Image], size: int, times: int, *, is_fixed: bool = False
+) -> Claim:
+    """So many images at each of so many temporal positions."""
+    moments = _moments(images)
+    return Claim(
+        words=words,
+        expected=size * times,
+        images=images,
+        missing=_lacking(moments, size, times),
+        fault=_crowded(moments, size, times),
+        is_fixed=is_fixed,
+    )
 
 
 def _acquisitions(images: Sequence[Image]) -> Claim | None:
@@ -143,9 +167,7 @@ def _temporal(images: Sequence[Image]) -> Claim | None:
     if not times or times < 2 or len(moments) < 2:
         return None
     size = max(moments.values())
-    words = f"NumberOfTemporalPositions x {size} images"
-    lacking = _lacking(moments, size, times)
-    return Claim(words=words, expected=size * times, images=images, missing=lacking)
+    return _in_time(f"NumberOfTemporalPositions x {size} images", images, size, times)
 
 
 def _lacking(moments: Counter[int], size: int, times: int) -> tuple[str, ...]:
@@ -159,6 +181,16 @@ def _lacking(moments: Counter[int], size: int, times: int) -> tuple[str, ...]:
     )
 
 
+def _crowded(moments: Counter[int], size: int, times: int) -> str | None:
+    """Say which temporal position there should not be, or has images that others should have."""
+    for moment, count in sorted(moments.items()):
+        if moment > times:
+            return f"TemporalPositionIdentifier {moment} is not one of {times}"
+        if count > size:
+            return f"TemporalPositionIdentifier {moment} has {count} images, not {size}"
+    return None
+
+
 def _pet(images: Sequence[Image]) -> Claim | None:
     """NumberOfSlices, in DYNAMIC series of each time slice (PS3.3 C.8.9.1). Gated ones vary."""
     slices = _agreed(images, "NumberOfSlices")
@@ -166,11 +198,36 @@ def _pet(images: Sequence[Image]) -> Claim | None:
     if slices is None or kinds & {"GATED"}:
         return None
     if times := _agreed(images, "NumberOfTimeSlices"):
-        words = "NumberOfSlices x NumberOfTimeSlices"
-        return Claim(words=words, expected=slices * times, images=images)
+        return _indexed("NumberOfSlices x NumberOfTimeSlices", images, slices * times)
     if kinds & {"DYNAMIC"}:
         return None
-    return Claim(words="NumberOfSlices", expected=slices, images=images)
+    return _indexed("NumberOfSlices", images, slices)
+
+
+def _indexed(words: str, images: Sequence[Image], expected: int) -> Claim:
+    """Images of which each has its ImageIndex, from 1 to their number (PS3.3 C.8.9.4)."""
+    indices = Counter(image.ImageIndex for image in images)
+    fault: str | None = None
+    missing: tuple[str, ...] = ()
+    if None not in indices:
+        known = sorted(index for index in indices if index is not None)
+        twice, times = indices.most_common(1)[0]
+        if known[0] < 1 or known[-1] > expected:
+            out = known[0] if known[0] < 1 else known[-1]
+            fault = f"ImageIndex {out} is not one of {expected}"
+        elif times > 1:
+            fault = f"ImageIndex {twice} comes {times} times"
+        else:
+            lost = sorted(set(range(1, expected + 1)) - set(known))
+            missing = tuple(f"ImageIndex {index}" for index in lost)
+    return Claim(
+        words=words,
+        expected=expected,
+        images=images,
+        missing=missing,
+        fault=fault,
+        is_fixed=True,
+    )
 
 
 def _cardiac(images: Sequence[Image]) -> Claim | None:

@@ -2,9 +2,10 @@
 
 The first rule that has something to say decides:
 
+    gone            files that were here are not there any more; what else is said stands behind
     DICOMDIR        a directory that came along lists the instances by name
     count           the header says how many images there should be
-    nature          one object is the whole of it
+    nature          one object is the whole of it (nature.py)
     geometry        a gap in a stack, echoes or timepoints of unequal length; or equal ones,
                     sent one after the other
     InstanceNumber  holes
@@ -15,30 +16,30 @@ prove that something is missing, and never alone that nothing is: that is `unkno
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from types import MappingProxyType
 
-from ingestd.claims import Claim, Image, Numbers, claims, is_localizer
+from ingestd import lacking, nature
+from ingestd.claims import Claim, Image, Numbers, claims
 from ingestd.errors import Reason
+from ingestd.lacking import STACK_COLUMNS, Hole, Slice, StackRow
 from ingestd.model import SeriesState
 
-__all__ = ["IMAGE_COLUMNS", "STACK_COLUMNS", "Image", "Judgement", "StackRow", "judge"]
+__all__ = [
+    "IMAGE_COLUMNS",
+    "STACK_COLUMNS",
+    "Image",
+    "Judgement",
+    "Slice",
+    "StackRow",
+    "is_counted",
+    "judge",
+]
 
 IMAGE_COLUMNS = Image._fields
 MISSING_SHOWN = 100  #: names in `missing`; the rest is counted
-
-
-class StackRow(NamedTuple):
-    """What a row of `volume` says, in the order of STACK_COLUMNS."""
-
-    reason: str | None = None
-    shape: Sequence[int] | None = None
-    missing_slices: Sequence[float] | None = None
-    split_by: str | None = None
-
-
-STACK_COLUMNS = StackRow._fields
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +52,18 @@ class Judgement:
     found: int
     missing: tuple[str, ...] = ()
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether it came, and nothing of it is left: somebody cleared it away."""
+        return self.found == 0 and self.evidence.startswith("gone:")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Series:
     images: Sequence[Image]
     stacks: Sequence[StackRow]
-    listed: Collection[str]
+    listed: Mapping[str, str]
+    holes: Sequence[Hole] = ()
 
     def says(
         self,
@@ -67,24 +74,53 @@ class _Series:
         missing: Iterable[str] = (),
     ) -> Judgement:
         """Make a judgement of this series."""
-        names = tuple(missing)
-        if len(names) > MISSING_SHOWN:
-            names = (*names[:MISSING_SHOWN], f"and {len(names) - MISSING_SHOWN} more")
-        found = len(self.images)
-        return Judgement(state=state, evidence=words, expected=expected, found=found, missing=names)
+        return Judgement(
+            state=state,
+            evidence=words,
+            expected=expected,
+            found=len(self.images),
+            missing=tuple(missing),
+        )
 
 
 def judge(
-    images: Sequence[Image], stacks: Sequence[StackRow], *, listed: Collection[str] = ()
+    images: Sequence[Image],
+    stacks: Sequence[StackRow],
+    *,
+    slices: Sequence[Slice] = (),
+    listed: Mapping[str, str] = NOTHING,
+    gone: Mapping[str, str] = NOTHING,
 ) -> Judgement:
     """Say whether a series is all there.
 
-    images  one for each instance of the series, in any order; at least one
+    images  one for each instance of the series, in any order; none only when some are listed
     stacks  one for each row of `volume`; none when no volumes are built
-    listed  the SOPInstanceUIDs that a DICOMDIR names for this series, if one came along
+    slices  where the slices of these stacks are; asked only for those with holes
+    listed  what a DICOMDIR names for this series, if one came along: SOPInstanceUID to its file
+    gone    the same of images whose files are not there any more, and where they were
     """
-    assert images, "a series without images was judged"
-    series = _Series(images=images, stacks=stacks, listed=listed)
+    assert images or listed, "a series of which nothing is known was judged"
+    holes = lacking.holes(images, stacks, slices)
+    said = _judge(_Series(images=images, stacks=stacks, listed=listed, holes=holes))
+    if gone:
+        said = _without(said, images, gone)
+    if len(said.missing) > MISSING_SHOWN:
+        more = f"and {len(said.missing) - MISSING_SHOWN} more"
+        said = replace(said, missing=(*said.missing[:MISSING_SHOWN], more))
+    return said
+
+
+def is_counted(images: Sequence[Image], listed: Mapping[str, str] = NOTHING) -> bool:
+    """Whether all images are here by a number or a list that does not depend on what is here."""
+    if listed:
+        return listed.keys() <= {image.SOPInstanceUID for image in images}
+    for claim in claims(images):
+        if len(claim.images) <= claim.expected:
+            return claim.is_fixed and len(claim.images) == claim.expected and not _fault(claim)
+    return False
+
+
+def _judge(series: _Series) -> Judgement:
     notes: list[str] = []
     for rule in (_by_list, _by_count, _by_nature, _by_gaps, _by_siblings, _by_number):
         said = rule(series)
@@ -96,15 +132,43 @@ def judge(
     return series.says(SeriesState.UNKNOWN, "; ".join([words, *notes]))
 
 
+def _without(said: Judgement, images: Sequence[Image], gone: Mapping[str, str]) -> Judgement:
+    """Take off the images whose files are gone: what was complete is not any more."""
+    words = f"gone: {len(gone)} of {len(images)} files are not there any more"
+    lost = [image for image in images if image.SOPInstanceUID in gone]
+    names = (
+        lacking.lost(image, gone[image.SOPInstanceUID])
+        for image in sorted(lost, key=lambda one: (one.InstanceNumber or 0, one.SOPInstanceUID))
+    )
+    return replace(
+        said,
+        state=SeriesState.INCOMPLETE,
+        evidence=f"{words}; with them, {said.evidence}",
+        expected=max(said.expected or 0, len(images)),
+        found=said.found - len(gone),
+        missing=(*names, *said.missing),
+    )
+
+
 def _by_list(series: _Series) -> Judgement | None:
     """Compare with a DICOMDIR. What came besides it does no harm."""
     if not series.listed:
         return None
-    absent = sorted(set(series.listed) - {image.SOPInstanceUID for image in series.images})
-    words = f"DICOMDIR: lists {len(series.listed)}"
-    state = SeriesState.INCOMPLETE if absent else SeriesState.COMPLETE
-    names = [*_positions(series), *(f"SOPInstanceUID {uid}" for uid in absent)]
-    return series.says(state, words, expected=len(series.listed), missing=names if absent else ())
+    here = {image.SOPInstanceUID for image in series.images}
+    absent = sorted((file, uid) for uid, file in series.listed.items() if uid not in here)
+    expected, words = len(series.listed), f"DICOMDIR: lists {len(series.listed)}"
+    if absent:
+        names = [lacking.listed(uid, file) for file, uid in absent]
+        words += f", {len(absent)} missing"
+        return series.says(SeriesState.INCOMPLETE, words, expected=expected, missing=names)
+    others = (rule(series) for rule in (_by_count, _by_gaps, _by_number))
+    doubts = [
+        said.evidence
+        for said in others
+        if isinstance(said, Judgement) and said.state is SeriesState.INCOMPLETE
+    ]
+    words = "; yet ".join([f"{words}, all here", *doubts[:1]])
+    return series.says(SeriesState.COMPLETE, words, expected=expected)
 
 
 def _by_count(series: _Series) -> Judgement | str | None:
@@ -117,7 +181,7 @@ def _by_count(series: _Series) -> Judgement | str | None:
             continue
         if count < claim.expected:
             return _short(series, claim)
-        if fault := Numbers(claim.images).fault():
+        if fault := _fault(claim):
             notes.append(f"{claim.words} = {claim.expected} as found, but {fault}")
             continue
         words = f"count: {claim.words} = {claim.expected}"
@@ -125,73 +189,55 @@ def _by_count(series: _Series) -> Judgement | str | None:
     return "; ".join(notes)
 
 
+def _fault(claim: Claim) -> str | None:
+    return claim.fault or Numbers(claim.images).fault()
+
+
 def _short(series: _Series, claim: Claim) -> Judgement:
     """Name what a count misses, as far as positions and numbers tell."""
-    lacking = claim.expected - len(claim.images)
-    names = _names(series, Numbers(claim.images).holes(upto=claim.expected))
+    lost = claim.expected - len(claim.images)
+    names = lacking.named(series.holes, Numbers(claim.images).holes(upto=claim.expected))
     return series.says(
         SeriesState.INCOMPLETE,
-        f"count: {claim.words} = {claim.expected}, {lacking} missing",
+        f"count: {claim.words} = {claim.expected}, {lost} missing",
         expected=claim.expected,
-        missing=names or [*claim.missing] or [f"{lacking} images"],
+        missing=names or [*claim.missing] or [f"{lost} images"],
     )
-
-
-#: Objects that hold no slices: each is whole by itself, and no number of them belongs together.
-DOCUMENTS = frozenset(
-    # reports, references, presentations, plans
-    {"SR", "KO", "PR", "DOC", "PLAN", "ASMT", "STAIN", "SMR"}
-    # registrations and regions, drawn on other series
-    | {"REG", "FID", "SEG", "RWV", "ANN", "TEXTUREMAP", "M3D", "RTSEGANN"}
-    # radiotherapy
-    | {"RTSTRUCT", "RTPLAN", "RTDOSE", "RTRECORD", "RTINTENT", "RTRAD"}
-    # curves over time
-    | {"AU", "ECG", "EPS", "HD", "RESP", "EMG", "EEG", "EOG", "POS"}
-)
-
-#: One exposure, photograph or clip is one image; one of them alone is no part of a stack.
-VIEWS = frozenset(
-    {"CR", "DX", "MG", "IO", "PX", "RG", "RF", "XA", "RTIMAGE", "US", "IVUS", "NM"}
-    | {"XC", "ES", "OP", "DMS", "GM", "SC", "OT"}
-)
 
 
 def _by_nature(series: _Series) -> Judgement | None:
     """Pass what is whole by itself, and say why it is."""
-    kinds = {image.Modality for image in series.images}
-    if kinds <= DOCUMENTS:
-        names = ", ".join(sorted(str(kind) for kind in kinds))
-        return series.says(SeriesState.COMPLETE, f"nature: {names} is no image of a stack")
-    if len(series.images) > 1:
+    words = nature.whole(series.images)
+    if words is None:
         return None
-    image = series.images[0]
-    if (image.frames or 1) > 1 and image.Modality != "SM":  # That may be one of many levels.
-        words = f"nature: one object holds all {image.frames} frames"
-    elif is_localizer(image):
-        words = "nature: one LOCALIZER"
-    elif image.Modality in VIEWS:
-        words = f"nature: one {image.Modality} image, whole by itself"
-    else:
-        return None
-    return series.says(SeriesState.COMPLETE, words, expected=1)
+    alone = len(series.images) == 1 and words.startswith("one ")
+    return series.says(SeriesState.COMPLETE, f"nature: {words}", expected=1 if alone else None)
 
 
 def _by_gaps(series: _Series) -> Judgement | None:
     """Find the places in stacks that nothing came for."""
-    if positions := _positions(series):
-        in_time = any("timepoints by" in (stack.split_by or "") for stack in series.stacks)
-        words = f"geometry: a gap at {len(positions)} position{'s' * (len(positions) > 1)}"
-        expected = None if in_time else len(series.images) + len(positions)
-        names = _names(series, Numbers(series.images).holes())
+    if holes := series.holes:
+        counts = [hole.images for hole in holes]
+        places = sum(len(stack.missing_slices or ()) for stack in series.stacks)
+        words = f"geometry: a gap at {places} position{'s' * (places > 1)}"
+        lost = sum(count or 0 for count in counts)
+        expected = None if None in counts else len(series.images) + lost
+        names = lacking.named(holes, Numbers(series.images).holes())
         return series.says(SeriesState.INCOMPLETE, words, expected=expected, missing=names)
     if any(stack.reason == Reason.MISSING_SLICES for stack in series.stacks):
         words = "geometry: timepoints of unequal length"
-        names = _names(series, Numbers(series.images).holes()) or ["slices of some timepoints"]
-        return series.says(SeriesState.INCOMPLETE, words, missing=names)
+        short = lacking.short_moments(series.images, series.stacks)
+        names = [*short, *lacking.named([], Numbers(series.images).holes())]
+        return series.says(
+            SeriesState.INCOMPLETE, words, missing=names or ["slices of some timepoints"]
+        )
     left = len(series.images) - _stacked(series)
     if 0 < left < len(series.images) and not any(stack.reason for stack in series.stacks):
         words = f"geometry: {left} images fill no whole timepoint; interrupted, or still arriving"
-        return series.says(SeriesState.INCOMPLETE, words, missing=["the rest of a timepoint"])
+        short = lacking.short_moments(series.images, series.stacks)
+        return series.says(
+            SeriesState.INCOMPLETE, words, missing=short or ["the rest of a timepoint"]
+        )
     return None
 
 
@@ -205,8 +251,8 @@ def _by_siblings(series: _Series) -> Judgement | str | None:
     stacks = series.stacks
     if not stacks or any(stack.reason or not stack.shape for stack in stacks):
         return None
-    split = {name for stack in stacks for name in _split(stack)}
-    sizes = [_slices(stack) for stack in stacks]
+    split = {name for stack in stacks for name in stack.split}
+    sizes = [stack.slices for stack in stacks]
     if len(stacks) > 1 and len(set(sizes)) > 1 and split <= CONTRASTS:
         words = f"geometry: {' and '.join(sorted(split))} divide it into unequal stacks"
         names = [
@@ -214,10 +260,10 @@ def _by_siblings(series: _Series) -> Judgement | str | None:
             for stack, size in zip(stacks, sizes, strict=True)
             if size < max(sizes)
         ]
-        expected = sum(max(sizes) * _timepoints(stack) for stack in stacks)
+        expected = sum(max(sizes) * stack.timepoints for stack in stacks)
         return series.says(SeriesState.INCOMPLETE, words, expected=expected, missing=names)
     words = f"no gap in {len(stacks)} stack{'s' * (len(stacks) > 1)} of {_listing(sizes)} slices"
-    volumes = sum(_timepoints(stack) for stack in stacks)
+    volumes = sum(stack.timepoints for stack in stacks)
     alike = volumes > 1 and len(set(sizes)) == 1 and split <= LIKENESSES
     if not alike or not _end_would_show(series, sizes[0]):
         return words
@@ -252,45 +298,13 @@ def _by_number(series: _Series) -> Judgement | str | None:
         SeriesState.INCOMPLETE,
         words,
         expected=len(series.images) + len(holes),
-        missing=_names(series, holes),
+        missing=lacking.named(series.holes, holes),
     )
-
-
-def _positions(series: _Series) -> list[str]:
-    """Name the positions that are missing, and the stack when there are several."""
-    return [
-        f"position {at:.2f} mm" + (f" ({stack.split_by})" if stack.split_by and several else "")
-        for several in [len(series.stacks) > 1]
-        for stack in series.stacks
-        for at in stack.missing_slices or ()
-    ]
-
-
-def _names(series: _Series, holes: Sequence[int]) -> list[str]:
-    """Name what is missing by position and by number; in one name when it must be the same."""
-    positions = _positions(series)
-    if len(positions) == len(holes) == 1:
-        return [f"{positions[0]}, InstanceNumber {holes[0]}"]
-    return [*positions, *(f"InstanceNumber {hole}" for hole in holes)]
 
 
 def _stacked(series: _Series) -> int:
     """Count the slices that are in a volume."""
-    return sum(_timepoints(stack) * _slices(stack) for stack in series.stacks)
-
-
-def _slices(stack: StackRow) -> int:
-    return stack.shape[-3] if stack.shape and len(stack.shape) >= 3 else 0
-
-
-def _timepoints(stack: StackRow) -> int:
-    return stack.shape[0] if stack.shape and len(stack.shape) == 4 else 1
-
-
-def _split(stack: StackRow) -> list[str]:
-    """Name what set a stack apart; how its timepoints were told apart does not."""
-    parts = (stack.split_by or "").replace(", ", "; ").split("; ")
-    return [part.split("=")[0] for part in parts if part and not part.startswith("timepoints by")]
+    return sum(stack.timepoints * stack.slices for stack in series.stacks)
 
 
 def _listing(sizes: Sequence[int]) -> str:

@@ -1,12 +1,13 @@
 """Edge: everything that can be set: frozen sections, each key with its default and meaning."""
 
-import os
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-Seconds = Annotated[float, Field(gt=0, le=10 * 365 * 86_400)]
+from ingestd.hookconfig import Hooks
+from ingestd.section import Seconds, Section, absolute
+
 GIB = 1 << 30
 
 #: Names that senders, desktops and storage boxes leave behind; a `/` at the end means a folder.
@@ -22,21 +23,6 @@ IGNORE = (
     "lost+found/",
     "$RECYCLE.BIN/",
 )
-
-
-class Section(BaseModel):
-    """A table of the config; frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-def absolute(path: Path | None) -> Path | None:
-    """Tidy a path that must be absolute."""
-    if path is None:
-        return None
-    if not path.is_absolute():
-        raise ValueError("must be an absolute path")
-    return Path(os.path.normpath(path))
 
 
 def nested(one: Path, other: Path) -> bool:
@@ -175,6 +161,8 @@ class Series(Section):
 
     quiet_s: Seconds = 30.0
     """no arrival for this long: judge the series and stack it"""
+    counted_quiet_s: Seconds = 3.0
+    """the same when a count in its headers, or a DICOMDIR, says that nothing is missing"""
     give_up_s: Seconds = 86_400.0
     """an incomplete series older than this is reported loudly; a late slice still re-opens it"""
 
@@ -234,6 +222,7 @@ class Config(Section):
     retry: Retry = Retry()
     sql: Sql = Sql()
     space: Space = Space()
+    hooks: Hooks = Hooks()
     log: Log = Log()
 
     @field_validator("root")

@@ -1,40 +1,60 @@
 """Edge: series that fell quiet get their rows: volumes, what does not agree, a judgement.
 
-Several series at once, in one transaction: what is asked of the catalog costs as much for one.
+Several series at once, in one transaction: what is asked of the catalog costs as much for one. The
+events that tell of it are in that transaction too: whoever follows them misses none.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from ingestd import agreement, completeness, tables
-from ingestd.catalog import Catalog
+from ingestd import agreement, evidence, tables
+from ingestd.catalog import EVENT, Catalog
 from ingestd.completeness import Judgement
+from ingestd.errors import IngestError
 from ingestd.model import SeriesJob
+from ingestd.workers import WorkerLost
 
-#: What is judged: every image of a series. The names are those of completeness.Image.
-IMAGES = f"""
-    SELECT SeriesInstanceUID, {", ".join(completeness.IMAGE_COLUMNS)}
-    FROM instance WHERE SeriesInstanceUID IN $1
-"""
-STACKS = f"""
-    SELECT SeriesInstanceUID, {", ".join(completeness.STACK_COLUMNS)}
-    FROM volume WHERE SeriesInstanceUID IN $1
-"""
-
-#: Unless it was re-opened meanwhile.
+#: Unless it was re-opened meanwhile. `found` is -1 when files went away after we looked: then it is
+#: judged again.
 JUDGE = """
     UPDATE series_state
-    SET state = $2, evidence = $3, expected = $4, found = $5, missing = $6
+    SET state = $2, evidence = $3, expected = $4, found = if(found = -1, NULL, $5), missing = $6
     WHERE SeriesInstanceUID = $1 AND revision = $7 AND state = 'quiet'
     RETURNING SeriesInstanceUID
 """
 
+#: Judged, and something has changed since that is no arrival: files are gone, or back.
+DOUBTED = """
+    SELECT SeriesInstanceUID, revision, state, evidence FROM series_state
+    WHERE found IS NULL AND state IN ('complete', 'incomplete', 'unknown')
+"""
+JUDGE_AGAIN = """
+    UPDATE series_state
+    SET state = $2, evidence = $3, expected = $4, found = $5, missing = $6
+    WHERE SeriesInstanceUID = $1 AND revision = $7 AND found IS NULL
+      AND state IN ('complete', 'incomplete', 'unknown')
+    RETURNING SeriesInstanceUID
+"""
 
-EVENT = "INSERT INTO event (at_utc, kind, SeriesInstanceUID, detail) VALUES ($1, $2, $3, $4)"
+#: Nothing is waited for where files were taken away.
+GIVE_UP = """
+    UPDATE series_state SET given_up_utc = $1
+    WHERE state = 'incomplete' AND last_arrival_utc < $2
+      AND (given_up_utc IS NULL OR given_up_utc < last_arrival_utc)
+      AND NOT starts_with(evidence, 'gone:')
+    RETURNING SeriesInstanceUID, evidence
+"""
+FORGET = "DELETE FROM series_state WHERE SeriesInstanceUID = ? AND revision = ?"
+
+BUILT = """
+    INSERT INTO event BY NAME
+    SELECT $1 AS at_utc, 'volume_built' AS kind, SeriesInstanceUID,
+        format('{} of {} stacks, revision {}', count(path), count(*), max(revision)) AS detail
+    FROM new_volume GROUP BY SeriesInstanceUID HAVING count(path) > 0
+"""
 
 
 class Closing(NamedTuple):
@@ -74,23 +94,73 @@ def _renew(db: Any, series: Sequence[str], now: datetime) -> set[str]:
         db.execute(f"DELETE FROM {table} WHERE SeriesInstanceUID IN $1", [series])
     db.execute("INSERT INTO volume BY NAME SELECT *, $1 AS built_utc FROM new_volume", [now])
     db.execute("INSERT INTO volume_slice BY NAME FROM new_slice")
+    db.execute(BUILT, [now])
     return {path for (path,) in old}
 
 
 def _judge(db: Any, jobs: Sequence[SeriesJob], now: datetime) -> list[tuple[str, Judgement]]:
     """Judge series; leave out those that got something meanwhile."""
-    uids = [job.SeriesInstanceUID for job in jobs]
-    images, stacks = defaultdict(list), defaultdict(list)
-    for uid, *row in db.execute(IMAGES, [uids]).fetchall():
-        images[uid].append(completeness.Image(*row))
-    for uid, *row in db.execute(STACKS, [uids]).fetchall():
-        stacks[uid].append(completeness.StackRow(*row))
+    readable = {job.SeriesInstanceUID: len(job.files) for job in jobs}
+    found = evidence.judge(db, list(readable), readable)
     judged = []
     for job in jobs:
-        uid = job.SeriesInstanceUID
-        found = completeness.judge(images[uid], stacks[uid])
-        values = [uid, found.state, found.evidence, found.expected, found.found]
-        if db.execute(JUDGE, [*values, list(found.missing), job.revision]).fetchall():
-            db.execute(EVENT, [now, f"series_{found.state}", uid, found.evidence])
-            judged.append((uid, found))
+        said = found[job.SeriesInstanceUID]
+        if said is None:
+            db.execute(FORGET, [job.SeriesInstanceUID, job.revision])
+        elif _write(db, JUDGE, job.SeriesInstanceUID, job.revision, said):
+            _tell(db, job.SeriesInstanceUID, said, now)
+            judged.append((job.SeriesInstanceUID, said))
     return judged
+
+
+def judge_doubted(catalog: Catalog, now: datetime) -> list[tuple[str, Judgement]]:
+    """Judge again what was judged before files went away, or came back."""
+    if not (doubted := catalog.rows(DOUBTED)):
+        return []
+    judged = []
+    with catalog.transaction() as db:
+        found = evidence.judge(db, [uid for uid, *_ in doubted], {})
+        for uid, revision, state, words in doubted:
+            said = found[uid]
+            if said is None:
+                db.execute(FORGET, [uid, revision])
+            elif _write(db, JUDGE_AGAIN, uid, revision, said):
+                if (state, words) != (said.state, said.evidence):
+                    _tell(db, uid, said, now)
+                judged.append((uid, said))
+    return judged
+
+
+def give_up(catalog: Catalog, now: datetime, after_s: float) -> list[tuple[str, str]]:
+    """Tell of series that have been incomplete for so long, once. They are not closed."""
+    with catalog.transaction() as db:
+        rows = db.execute(GIVE_UP, [now, now - timedelta(seconds=after_s)]).fetchall()
+        for uid, words in rows:
+            db.execute(EVENT, [now, "series_given_up", None, uid, words])
+    return rows
+
+
+def kind_of(said: Judgement) -> str:
+    """Name the event of a judgement."""
+    return "series_gone" if said.is_gone else f"series_{said.state}"
+
+
+def _write(db: Any, statement: str, uid: str, revision: int, said: Judgement) -> bool:
+    values = [uid, said.state, said.evidence, said.expected, said.found, list(said.missing)]
+    return bool(db.execute(statement, [*values, revision]).fetchall())
+
+
+def _tell(db: Any, uid: str, said: Judgement, now: datetime) -> None:
+    db.execute(EVENT, [now, kind_of(said), None, uid, said.evidence])
+
+
+def no_volume(job: SeriesJob, error: WorkerLost | IngestError) -> pa.Table:
+    """Make the row of a series that could not be stacked."""
+    row = {
+        "SeriesInstanceUID": job.SeriesInstanceUID,
+        "stack": 0,
+        "reason": str(error.reason),
+        "detail": error.detail,
+        "revision": job.revision,
+    }
+    return pa.Table.from_pylist([row], schema=tables.VOLUME)

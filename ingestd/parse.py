@@ -106,8 +106,8 @@ def read(
     text_bytes      a longer value is cut in `tags`
     have_read       called when its bytes are here and its disk or share is not needed any more
     raises          IngestError: still_changing, transient_io, not_readable, not_a_file,
-                    outside_root, too_large, worker_memory, not_dicom, dicomdir, truncated,
-                    missing_uid, bad_uid
+                    outside_root, too_large, worker_memory, not_dicom, truncated, missing_uid,
+                    bad_uid; MediaDirectory
     """
     try:
         view = _content(arrival, max_file_bytes)

@@ -1,4 +1,4 @@
-"""Edge: the scheduled jobs: series that fell quiet are stacked and judged, files are retried."""
+"""Edge: the scheduled jobs: series that fell quiet are stacked and judged."""
 
 import shutil
 import threading
@@ -6,13 +6,15 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 
-from ingestd import config, judging, tables, tasks
+from ingestd import config, evidence, judging, tables, tasks
 from ingestd.catalog import Catalog, utc_now
+from ingestd.completeness import Judgement
 from ingestd.covers import Covers
 from ingestd.errors import IngestError, Reason
 from ingestd.judging import Closing
@@ -36,6 +38,11 @@ SERIES_FILES = """
     ORDER BY i.SOPInstanceUID
 """
 
+TELL_QUIET = """
+    INSERT INTO event BY NAME
+    SELECT $2 AS at_utc, 'series_quiet' AS kind, SeriesInstanceUID
+    FROM series_state WHERE SeriesInstanceUID IN $1 AND state = 'receiving'
+"""
 QUIET = """
     UPDATE series_state SET state = 'quiet' WHERE SeriesInstanceUID IN $1
     RETURNING SeriesInstanceUID, revision
@@ -49,10 +56,8 @@ LEFT_OPEN = """
     WHERE reason IN ('transient_io', 'still_changing', 'not_readable')
 """
 
-
 AT_ONCE = 256  #: so many series are judged in one transaction
 NOTHING = tables.VOLUME.empty_table(), tables.VOLUME_SLICE.empty_table()
-
 PUBLISHED = "SELECT path, SeriesInstanceUID FROM volume WHERE path IS NOT NULL"
 
 
@@ -68,13 +73,22 @@ class Series:
     """Follows each series from its last arrival to its judgement."""
 
     def __init__(
-        self, catalog: Catalog, pool: Pool, settings: config.Config, *, state: Path
+        self,
+        catalog: Catalog,
+        pool: Pool,
+        settings: config.Config,
+        *,
+        state: Path,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         self.done = Done()
+        self._clock, self._now = clock, now
         self._catalog, self._pool, self._settings, self._state = catalog, pool, settings, state
         self.covers = Covers(catalog, pool, settings.thumbnail, state=state)
         self._lock = threading.Condition()
         self._arrived: dict[str, float] = {}  # series -> our monotonic clock at its last arrival
+        self._asked: dict[str, float] = {}  # the same, when a count was asked whether it is whole
         self._under_way: set[str] = set()
         self._trouble: dict[str, Trouble] = {}
         self._needs_workers = settings.volume.enabled or settings.thumbnail.level == "series"
@@ -86,7 +100,7 @@ class Series:
 
     def remember(self) -> None:
         """Take up what an earlier run left without a judgement, or without a file."""
-        now_s = time.monotonic()
+        now_s = self._clock()
         rows = self._catalog.rows(LEFT_OPEN)
         published = dict(self._catalog.rows(PUBLISHED))
         deleted, lost = heal(self._state, published)
@@ -98,7 +112,7 @@ class Series:
 
     def touched(self, series: Iterable[str]) -> None:
         """These got an instance just now."""
-        now_s = time.monotonic()
+        now_s = self._clock()
         with self._lock:
             self._arrived.update((uid, now_s) for uid in series)
 
@@ -111,7 +125,9 @@ class Series:
     def tick(self, *, quiet_s: float | None = None) -> None:
         """Start on series that are quiet by now, no more at once than there are workers."""
         quiet_s = self._settings.series.quiet_s if quiet_s is None else quiet_s
-        taken = self._take_quiet(time.monotonic() - quiet_s)
+        self._tell(judging.judge_doubted(self._catalog, self._now()))
+        self._hasten(quiet_s)
+        taken = self._take_quiet(self._clock() - quiet_s)
         if not taken:
             return
         try:
@@ -135,7 +151,7 @@ class Series:
         while tick():
             self.tick(quiet_s=0.0)
             with self._lock:
-                now_s = time.monotonic()
+                now_s = self._clock()
                 later = {uid for uid, held in self._trouble.items() if held.next_s > now_s}
                 waiting = self._arrived.keys() - later
                 if not waiting and not self._under_way:
@@ -143,8 +159,32 @@ class Series:
                 if self._under_way:  # What was judged at once wakes nobody.
                     self._lock.wait(0.1)
 
+    def give_up(self) -> None:
+        """Tell loudly of series that have lacked something for too long."""
+        after_s = self._settings.series.give_up_s
+        for uid, words in judging.give_up(self._catalog, self._now(), after_s):
+            log.error("series_given_up", series=uid, why=words)
+
+    def _hasten(self, quiet_s: float) -> None:
+        """Let series that are all here by a count wait no longer: nothing more is to come."""
+        if quiet_s <= self._settings.series.counted_quiet_s:
+            return
+        before_s = self._clock() - self._settings.series.counted_quiet_s
+        with self._lock:
+            paused = {
+                uid: arrived_s
+                for uid, arrived_s in self._arrived.items()
+                if arrived_s <= before_s and self._asked.get(uid) != arrived_s
+            }
+            self._asked |= paused
+        counted = evidence.counted(self._catalog, list(paused))
+        with self._lock:
+            for uid in counted:
+                if self._arrived.get(uid) == paused[uid]:
+                    self._arrived[uid] = self._asked[uid] = paused[uid] - quiet_s
+
     def _take_quiet(self, before_s: float) -> list[str]:
-        now_s = time.monotonic()
+        now_s = self._clock()
         with self._lock:
             room = self._pool.processes if self._needs_workers else AT_ONCE
             free = room - len(self._under_way)
@@ -158,12 +198,14 @@ class Series:
                     taken.append(uid)
             for uid in taken:
                 del self._arrived[uid]
+                self._asked.pop(uid, None)
             self._under_way.update(taken)
         return taken
 
     def _call_quiet(self, uids: Sequence[str]) -> list[SeriesJob]:
         """Call series quiet, and say what there is to do."""
         with self._catalog.transaction() as db:
+            db.execute(TELL_QUIET, [uids, self._now()])
             revisions = dict(db.execute(QUIET, [uids]).fetchall())
         self._end([uid for uid in uids if uid not in revisions])
         studies: dict[str, str] = {}
@@ -207,11 +249,11 @@ class Series:
         except (WorkerLost, IngestError) as error:
             if self._later(job, error):
                 return
-            volumes, slices = no_volume(job, error), tables.VOLUME_SLICE.empty_table()
+            volumes, slices = judging.no_volume(job, error), tables.VOLUME_SLICE.empty_table()
         except Exception as error:
             log.exception("series_failed", series=job.SeriesInstanceUID)
             fault = IngestError(Reason.WORKER_CRASHED, f"stacking raised {type(error).__name__}")
-            volumes, slices = no_volume(job, fault), tables.VOLUME_SLICE.empty_table()
+            volumes, slices = judging.no_volume(job, fault), tables.VOLUME_SLICE.empty_table()
         self.covers.make(job, slices, partial(self._write, job, volumes, slices))
 
     def _write(
@@ -231,7 +273,7 @@ class Series:
                 error.detail,
                 at=error.at if isinstance(error, WorkerLost) else None,
                 retry=self._settings.retry,
-                now_s=time.monotonic(),
+                now_s=self._clock(),
             )
         log.warning("series_not_stacked", series=uid, reason=str(error.reason), again=again)
         if again:
@@ -241,7 +283,7 @@ class Series:
     def _put_back(self, uids: Iterable[str]) -> None:
         with self._lock:
             for uid in uids:
-                self._arrived.setdefault(uid, time.monotonic())
+                self._arrived.setdefault(uid, self._clock())
                 self._under_way.discard(uid)
             self._lock.notify_all()
 
@@ -250,7 +292,7 @@ class Series:
         if not closings:
             return
         try:
-            closed = judging.close(self._catalog, closings, utc_now())
+            closed = judging.close(self._catalog, closings, self._now())
             for path in closed.replaced:
                 remove(self._state, path)
         except (IngestError, OSError) as error:
@@ -258,14 +300,17 @@ class Series:
             for one in closings:
                 self._later(one.job, fault)
             return
-        for uid, found in closed.judged:
-            level = log.warning if found.state is SeriesState.INCOMPLETE else log.info
-            level(f"series_{found.state}", series=uid, images=found.found, why=found.evidence)
+        self._tell(closed.judged)
         renewed = [(one.job, one.volumes) for one in closings if one.volumes is not None]
         with self._lock:
             self.done.series.update(job.SeriesInstanceUID for job, _ in renewed)
             self.done.volumes += sum(len(table["path"].drop_null()) for _, table in renewed)
         self._end(one.job.SeriesInstanceUID for one in closings)
+
+    def _tell(self, judged: Iterable[tuple[str, Judgement]]) -> None:
+        for uid, found in judged:
+            level = log.warning if found.state is SeriesState.INCOMPLETE else log.info
+            level(judging.kind_of(found), series=uid, images=found.found, why=found.evidence)
 
     def _end(self, uids: Iterable[str]) -> None:
         with self._lock:
@@ -273,18 +318,6 @@ class Series:
                 self._under_way.discard(uid)
                 self._trouble.pop(uid, None)
             self._lock.notify_all()
-
-
-def no_volume(job: SeriesJob, error: WorkerLost | IngestError) -> pa.Table:
-    """Make the row of a series that could not be stacked."""
-    row = {
-        "SeriesInstanceUID": job.SeriesInstanceUID,
-        "stack": 0,
-        "reason": str(error.reason),
-        "detail": error.detail,
-        "revision": job.revision,
-    }
-    return pa.Table.from_pylist([row], schema=tables.VOLUME)
 
 
 def free_bytes(state: Path) -> int:

@@ -14,6 +14,7 @@ from ingestd.files import as_text
 from ingestd.places import location, taking
 from ingestd.printing import as_table
 from ingestd.screen import plain
+from ingestd.worst import line, worst
 
 
 def scanned(summary: dict[str, Any]) -> str:
@@ -65,16 +66,12 @@ def catalog_status(client: Client) -> dict[str, Any]:
         " (SELECT count(*) FROM volume WHERE path IS NOT NULL) AS volumes,"
         " (SELECT count(*) FROM problem) AS problems"
     )
-    incomplete = client.sql(
-        "SELECT SeriesInstanceUID, Modality, evidence, missing, last_arrival_utc"
-        " FROM incomplete_series ORDER BY last_arrival_utc LIMIT 10"
-    )
     return {
         "files": {row["state"]: row["files"] for row in states.to_pylist()},
         "refused": {row["reason"]: row["files"] for row in refused.to_pylist()},
         "series": {row["state"]: row["series"] for row in series.to_pylist()},
         **made.to_pylist()[0],
-        "incomplete": incomplete.to_pylist(),
+        "incomplete": worst(client),
     }
 
 
@@ -108,9 +105,7 @@ def status_text(found: dict[str, Any]) -> str:
         f"made       {catalog['instances']} instances, {catalog['thumbnails']} thumbnails,"
         f" {catalog['volumes']} volumes, {catalog['problems']} problems"
     )
-    for row in catalog["incomplete"]:
-        missing = ", ".join(map(plain, (row["missing"] or [])[:3]))
-        lines.append(f"incomplete {row['SeriesInstanceUID']} {plain(row['Modality'])}: {missing}")
+    lines += [plain(line(row)) for row in catalog["incomplete"]]
     return "\n".join(lines)
 
 

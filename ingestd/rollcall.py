@@ -64,6 +64,17 @@ COPY_IS_SOURCE = """
       AND i.SOPInstanceUID = file.SOPInstanceUID
 """
 
+#: Series that lost a file are judged again: `found` NULL asks for it, -1 while they are not judged.
+DOUBT = """
+    UPDATE series_state SET found = if(state IN ('receiving', 'quiet'), -1, NULL)
+    FROM (
+        SELECT DISTINCT i.SeriesInstanceUID
+        FROM instance AS i JOIN gone AS g ON i.path = g.path
+        WHERE i.root = $1
+    ) AS lost
+    WHERE series_state.SeriesInstanceUID = lost.SeriesInstanceUID
+"""
+
 #: A conflict whose rival is gone, and has no copy, is read again: now it is the instance.
 RIVAL_IS_GONE = """
     UPDATE file SET state = 'retry', reason = 'still_changing', attempts = 0,
@@ -160,6 +171,7 @@ class RollCall:
             db.execute(MARK_GONE, [self._root, utc_now()])
             db.execute(MOVE_TO_COPY, [self._root])
             db.execute(COPY_IS_SOURCE)
+            db.execute(DOUBT, [self._root])
             db.execute(RIVAL_IS_GONE, [utc_now()])
         self._db.execute("DELETE FROM absent WHERE path IN (SELECT unnest($1))", [list(gone)])
         log.info("gone", root=self._root, files=len(gone))

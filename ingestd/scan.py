@@ -73,6 +73,7 @@ class Scan:
             self.unread = works.conductor.given_up
             self._stacked = 0, works.pool.deaths
             works.series.finish(lambda: self._stacking(works))
+            works.hooks.finish(lambda: not self._stop.is_set())
         return self._summary(works)
 
     @property

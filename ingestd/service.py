@@ -106,6 +106,7 @@ class Daemon:
             (self.works.series.tick, max(0.2, min(5.0, quiet_s / 4))),
             (self.scouts.retry, max(0.2, min(5.0, first_s))),
             (self._space, 10.0),
+            (self.works.series.give_up, max(0.2, min(60.0, self.settings.series.give_up_s / 4))),
             (self.works.catalog.checkpoint, 600.0),
             (self.scouts.watch, 10.0),
         ):

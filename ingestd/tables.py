@@ -5,7 +5,7 @@ catalog alone can know (instance_id, revision, times, final state) is not here.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
@@ -89,6 +89,17 @@ PROBLEM = pa.schema(
     ]
 )
 
+#: What media directories list, whether it is here or not.
+LISTED = pa.schema(
+    [
+        ("root", pa.string()),
+        ("path", pa.string()),
+        ("SeriesInstanceUID", pa.string()),
+        ("SOPInstanceUID", pa.string()),
+        ("file", pa.string()),
+    ]
+)
+
 VOLUME = pa.schema(
     [
         ("SeriesInstanceUID", pa.string()),
@@ -133,6 +144,13 @@ VERDICTS = pa.table(
 )
 
 
+def listed(rows: Sequence[tuple[str, ...]]) -> pa.Table:
+    """Make the table of what media directories list."""
+    columns = zip(*rows, strict=True) if rows else [()] * len(LISTED)
+    arrays = [pa.array(column, pa.string()) for column in columns]
+    return pa.Table.from_arrays(arrays, schema=LISTED)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """What workers made of some files, in the schemas above."""
@@ -141,11 +159,13 @@ class Batch:
     instance: pa.Table
     tag: pa.Table
     problem: pa.Table
+    listed: pa.Table = field(default_factory=LISTED.empty_table)
 
     def __reduce__(self) -> tuple[Callable[..., "Batch"], tuple[bytes, ...]]:
         """Travel as streams: to pickle some hundred columns one by one takes ten times as long."""
         return from_streams, tuple(
-            to_stream(table) for table in (self.file, self.instance, self.tag, self.problem)
+            to_stream(table)
+            for table in (self.file, self.instance, self.tag, self.problem, self.listed)
         )
 
     @classmethod
@@ -156,6 +176,7 @@ class Batch:
             instance=pa.concat_tables(part.instance for part in parts),
             tag=pa.concat_tables(part.tag for part in parts),
             problem=pa.concat_tables(part.problem for part in parts),
+            listed=pa.concat_tables(part.listed for part in parts),
         )
 
     @classmethod
@@ -179,5 +200,7 @@ def to_stream(table: pa.Table) -> bytes:
 
 def from_streams(*streams: bytes) -> Batch:
     """Read the tables of a batch."""
-    file, instance, tag, problem = (pa.ipc.open_stream(stream).read_all() for stream in streams)
-    return Batch(file=file, instance=instance, tag=tag, problem=problem)
+    file, instance, tag, problem, listed_too = (
+        pa.ipc.open_stream(stream).read_all() for stream in streams
+    )
+    return Batch(file=file, instance=instance, tag=tag, problem=problem, listed=listed_too)

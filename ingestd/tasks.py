@@ -68,9 +68,11 @@ def ingest(
     raises  IngestError disk_full, when a thumbnail has no room; nothing else of its kind
     """
     from ingestd import parse  # noqa: PLC0415 -- see preload.py
+    from ingestd.dicom.directory import MediaDirectory  # noqa: PLC0415
 
     rows: list[Parsed] = []
     refused: list[tuple[Arrival, IngestError]] = []
+    listed: list[tuple[str, ...]] = []
     pictures: dict[int, tuple[str | None, str | None]] = {}
     for index, arrival in enumerate(arrivals):
         beat(index)
@@ -83,12 +85,20 @@ def ingest(
             )
         except IngestError as error:
             refused.append((arrival, error))
+            if isinstance(error, MediaDirectory):
+                listed += [(arrival.root, arrival.path, *one) for one in error.listed]
             continue
         if reading.thumbnail is not None:
             parsed, pictures[arrival.seq] = pictured(parsed, state, reading.thumbnail)
         rows.append(parsed.without_dataset())
     instance, tag, problem = parse.to_tables(rows, pictures)
-    return Batch(file=file_rows(rows, refused), instance=instance, tag=tag, problem=problem)
+    return Batch(
+        file=file_rows(rows, refused),
+        instance=instance,
+        tag=tag,
+        problem=problem,
+        listed=tables.listed(listed),
+    )
 
 
 def stack(

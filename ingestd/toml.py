@@ -6,9 +6,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from ingestd.config import Config, Root, Section
+from ingestd.config import Config, Root
 from ingestd.errors import ConfigError
 from ingestd.given import Tables, given
+from ingestd.section import Section
 
 
 def load(path: Path | None, roots: list[Path] | None = None) -> Config:

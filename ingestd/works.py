@@ -10,6 +10,7 @@ from ingestd import config, reconcile
 from ingestd.catalog import Catalog
 from ingestd.conductor import Conductor
 from ingestd.errors import IngestError
+from ingestd.hooks import Hooks
 from ingestd.meters import Meters
 from ingestd.model import Arrival, Fault, Past, Patience, Sighting
 from ingestd.pulse import Pulse
@@ -55,11 +56,13 @@ class Works:
             pulse=self.pulse,
             meters=self.meters,
         )
+        self.hooks = Hooks(self.catalog, settings.hooks)
         self.takers = Takers(self.catalog, settings, state, failed=failed, halted=halted)
         self._tell_done = done
         self._seqs = itertools.count(1)
         self.conductor.start()
         self.takers.start()
+        self.hooks.start()
         self.series.remember()
 
     def configure(self, settings: config.Config, *, retaken: Sequence[str]) -> None:
@@ -83,6 +86,7 @@ class Works:
         self.conductor.stop(STOP_S)
         self.takers.join(TAKERS_STOP_S)
         self.pool.shutdown(cancel_futures=True)
+        self.hooks.stop()
         self.catalog.close()
 
     def _done(self, root: str, paths: Sequence[str]) -> None:

@@ -476,16 +476,16 @@ def test_judge(  # noqa: PLR0917
 
 def test_a_directory_that_lists_an_instance_is_believed_first() -> None:
     three = images([1, 2, 3], ImagesInAcquisition=3)
-    whole = judge(three, [], listed={"1.0", "1.1", "1.2"})
-    short = judge(three, [], listed={"1.0", "1.1", "1.2", "1.9"})
+    whole = judge(three, [], listed={"1.0": "", "1.1": "", "1.2": ""})
+    short = judge(three, [], listed={"1.0": "", "1.1": "", "1.2": "", "1.9": "A/I9"})
 
-    assert (whole.state, whole.evidence) == (COMPLETE, "DICOMDIR: lists 3")
-    assert (short.state, short.missing) == (INCOMPLETE, ("SOPInstanceUID 1.9",))
+    assert (whole.state, whole.evidence) == (COMPLETE, "DICOMDIR: lists 3, all here")
+    assert (short.state, short.missing) == (INCOMPLETE, ("SOPInstanceUID 1.9, file A/I9",))
     assert short.expected == 4
 
 
 def test_what_came_besides_the_directory_does_no_harm() -> None:
-    assert judge(images([1, 2, 3]), [], listed={"1.0"}).state == COMPLETE
+    assert judge(images([1, 2, 3]), [], listed={"1.0": ""}).state == COMPLETE
 
 
 def test_a_long_list_of_missing_images_is_cut_and_says_so() -> None:

@@ -67,7 +67,12 @@ def gone(catalog: Catalog) -> int:
 
 
 def events(catalog: Catalog) -> list[str]:
-    return [kind for (kind,) in catalog.rows("SELECT kind FROM event ORDER BY at_utc")]
+    return [
+        kind
+        for (kind,) in catalog.rows(
+            "SELECT kind FROM event WHERE kind LIKE 'gone%' ORDER BY event_id"
+        )
+    ]
 
 
 def test_when_much_of_a_root_is_missed_it_is_not_gone_however_often_it_was_swept(

@@ -400,7 +400,7 @@ def test_what_was_read_anew_while_it_was_copied_is_not_kept(
 def test_a_root_without_the_right_to_write_keeps_its_files_and_is_not_tried_in_a_loop(
     one: OneFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    events = "SELECT kind, detail FROM event ORDER BY at_utc"
+    events = "SELECT kind, detail FROM event WHERE kind LIKE 'take%' ORDER BY event_id"
     held = ("take_held", "its folder cannot be written")
     with monkeypatch.context() as patch:
         patch.setattr(source.os, "access", lambda *_: False)  # We are root: it may write.
@@ -430,7 +430,7 @@ def test_what_was_moved_is_not_called_gone_by_a_sweep_nor_brakes_it(bench: Bench
             roll.begin()
             roll.end([], now_s=0.0)
         roll.close()
-        assert catalog.rows("SELECT count(*) FROM event") == [(0,)]
+        assert catalog.rows("SELECT count(*) FROM event WHERE kind LIKE 'gone%'") == [(0,)]
         assert catalog.rows("SELECT DISTINCT state, detail FROM file WHERE root = ?", root.key) == [
             ("gone", "moved to the archive")
         ]

@@ -5,6 +5,7 @@ import zlib
 from dataclasses import dataclass
 
 from ingestd.dicom import groups
+from ingestd.dicom.directory import MediaDirectory, directory
 from ingestd.dicom.elements import Entry
 from ingestd.dicom.encoding import (
     EXPLICIT_BIG,
@@ -60,18 +61,19 @@ def read(view: memoryview, memory: Memory, *, most_bytes: int) -> Header:
 
     view        its bytes
     most_bytes  a deflated data set may not grow beyond it
-    raises      IngestError: not_dicom, truncated, too_large, dicomdir, missing_uid, bad_uid
+    raises      IngestError: not_dicom, truncated, too_large, missing_uid, bad_uid; MediaDirectory
     """
     walk = Walk(view, memory)
     at, bare = _start(walk)
     try:
         dialect = _data_set(walk, at, most_bytes)
+    except MediaDirectory:
+        raise
     except IngestError as error:
         if bare and not _is_dicom(walk.top):
             raise _not_dicom("it has no preamble, and its elements make no sense") from error
         raise
     instance = walk.instance
-    _refuse_directory(walk)
     _check_uids(instance, bare=bare and not _is_dicom(walk.top))
     groups.fill(instance, walk.rows)
     problems = walk.problems + _mismatches(walk, instance) + pixel_problems(walk, instance)
@@ -136,6 +138,7 @@ def _data_set(walk: Walk, at: int, most_bytes: int) -> Dialect:
         dialect = seen or said
         if said != dialect:
             walk.complain("syntax_mismatch", "TransferSyntaxUID", f"it is {_NAMES[dialect]}")
+    _refuse_directory(walk, at, dialect)
     walk.data_set(at, dialect)
     return dialect
 
@@ -164,10 +167,10 @@ def _inflate(content: memoryview, most_bytes: int) -> bytes:
     return data
 
 
-def _refuse_directory(walk: Walk) -> None:
+def _refuse_directory(walk: Walk, at: int, dialect: Dialect) -> None:
     for entry in walk.meta:
         if entry.row.path == "00020002" and entry.row.value == MEDIA_DIRECTORY:
-            raise IngestError(Reason.DICOMDIR, "a media directory lists images and is none")
+            raise directory(walk.view, at, dialect)
 
 
 def _check_uids(instance: dict[str, object], *, bare: bool) -> None:

@@ -15,6 +15,8 @@ TAKEN_AWAY = (FOLDER / "taken_away.sql").read_text()
 UNKNOWN = (FOLDER / "unknown.sql").read_text()
 VIEWS = (FOLDER / "views.sql").read_text()
 WRITE_BATCH = (FOLDER / "write_batch.sql").read_text()
+WRITE_LISTED = (FOLDER / "write_listed.sql").read_text()
+WRITE_REFUSED = (FOLDER / "write_refused.sql").read_text()
 
 
 def migrations() -> list[tuple[str, str]]:

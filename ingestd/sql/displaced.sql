@@ -54,3 +54,21 @@ SELECT s.at_utc, 'source_lost' AS kind, d.root, d.SeriesInstanceUID, 'path ' || 
 FROM displaced AS d
 CROSS JOIN setting AS s
 WHERE d.instance_id NOT IN (SELECT instance_id FROM refuge);
+
+-- A series whose files were gone is judged again when one is back: `found` NULL asks for it.
+UPDATE series_state SET found = NULL
+FROM (
+    SELECT DISTINCT SeriesInstanceUID
+    FROM decided AS d
+    WHERE d.outcome IN ('same', 'moved', 'duplicate')
+) AS back
+WHERE series_state.SeriesInstanceUID = back.SeriesInstanceUID
+  AND series_state.state = 'incomplete' AND starts_with(series_state.evidence, 'gone:');
+
+-- And so is one that lost the bytes of an instance, for which there is no copy.
+UPDATE series_state SET found = if(series_state.state IN ('receiving', 'quiet'), -1, NULL)
+FROM (
+    SELECT DISTINCT SeriesInstanceUID
+    FROM displaced WHERE instance_id NOT IN (SELECT instance_id FROM refuge)
+) AS lost
+WHERE series_state.SeriesInstanceUID = lost.SeriesInstanceUID;

@@ -4,7 +4,7 @@
 
 -- What the ledger says of these paths so far.
 CREATE OR REPLACE TEMP TABLE prior AS
-SELECT f.seq, old.root, old.path, old.state, old.digest, old.SOPInstanceUID
+SELECT f.seq, old.root, old.path, old.state, old.reason, old.digest, old.SOPInstanceUID
 FROM (FROM incoming_file WHERE known) AS f
 JOIN file AS old ON old.root = f.root AND old.path = f.path;
 

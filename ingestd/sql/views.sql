@@ -62,7 +62,8 @@ SELECT
 FROM instance
 GROUP BY PatientID;
 
--- Series that lack something: what, since when, and from where they come.
+-- Series that lack something: why, since when (nothing has come since last_arrival_utc), what, and
+-- from where they come: each root that has or had a file of them, or a DICOMDIR that lists them.
 CREATE OR REPLACE VIEW incomplete_series AS
 SELECT
     s.SeriesInstanceUID,
@@ -74,18 +75,24 @@ SELECT
     any_value(s.expected) AS expected,
     any_value(s.found) AS found,
     any_value(s.missing) AS missing,
+    any_value(s.first_arrival_utc) AS first_arrival_utc,
     any_value(s.last_arrival_utc) AS last_arrival_utc,
-    list_sort(list(DISTINCT i.root)) AS roots
+    any_value(s.given_up_utc) AS given_up_utc,
+    list_sort(list(DISTINCT coalesce(f.root, i.root, l.root))) AS roots
 FROM series_state AS s
-JOIN instance AS i USING (SeriesInstanceUID)
+LEFT JOIN instance AS i USING (SeriesInstanceUID)
+LEFT JOIN file AS f ON f.SOPInstanceUID = i.SOPInstanceUID AND f.digest = i.digest
+LEFT JOIN (SELECT DISTINCT SeriesInstanceUID, root FROM listed) AS l
+    ON l.SeriesInstanceUID = s.SeriesInstanceUID
 WHERE s.state = 'incomplete'
 GROUP BY s.SeriesInstanceUID;
 
--- Series that were judged and then got more.
+-- Series that were judged and then got more: what came, what they were, and what they are now.
 CREATE OR REPLACE VIEW late_arrival AS
-SELECT at_utc, SeriesInstanceUID, detail
-FROM event
-WHERE kind = 'series_reopened';
+SELECT e.at_utc, e.SeriesInstanceUID, e.detail, s.state, s.evidence, s.revision
+FROM event AS e
+LEFT JOIN series_state AS s USING (SeriesInstanceUID)
+WHERE e.kind = 'series_reopened';
 
 -- Every copy of every instance: where its bytes are, or were.
 CREATE OR REPLACE VIEW location AS

@@ -90,3 +90,12 @@ ON CONFLICT (SeriesInstanceUID) DO UPDATE SET
     last_arrival_utc = excluded.last_arrival_utc,
     revision = series_state.revision
         + CASE WHEN series_state.state IN ('receiving', 'quiet') THEN 0 ELSE 1 END;
+
+-- The first of a series is told of too.
+INSERT INTO event BY NAME
+SELECT s.at_utc, 'series_receiving' AS kind, o.SeriesInstanceUID,
+    'its first instances have come' AS detail
+FROM series_state AS o
+CROSS JOIN setting AS s
+WHERE o.SeriesInstanceUID IN (SELECT SeriesInstanceUID FROM fresh)
+  AND o.revision = 1 AND o.first_arrival_utc = s.at_utc;

@@ -1,0 +1,24 @@
+"""Edge: what a table of the config is."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Seconds = Annotated[float, Field(gt=0, le=10 * 365 * 86_400)]
+
+
+class Section(BaseModel):
+    """A table of the config; frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+def absolute(path: Path | None) -> Path | None:
+    """Tidy a path that must be absolute."""
+    if path is None:
+        return None
+    if not path.is_absolute():
+        raise ValueError("must be an absolute path")
+    return Path(os.path.normpath(path))
