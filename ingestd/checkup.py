@@ -14,9 +14,8 @@ from pathlib import Path
 
 from ingestd import config, sql
 from ingestd.errors import SqlError, StateError
-from ingestd.files import CATALOG_NAME
+from ingestd.files import CATALOG_NAME, free_bytes
 from ingestd.finding import Finding
-from ingestd.reconcile import free_bytes
 
 SKEW_S = 5.0  #: clocks that differ by less are good enough
 UNIT = "ingestd.service"

@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import shutil
 import stat
 import time
 from collections.abc import Iterator
@@ -219,3 +220,9 @@ def fsync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def free_bytes(state: Path) -> int:
+    """How much room the disk has that the state folder is on, or will be on."""
+    there = next(folder for folder in (state, *state.absolute().parents) if folder.is_dir())
+    return shutil.disk_usage(there).free

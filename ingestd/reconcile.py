@@ -1,6 +1,5 @@
 """Edge: the scheduled jobs: series that fell quiet are stacked and judged."""
 
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -318,9 +317,3 @@ class Series:
                 self._under_way.discard(uid)
                 self._trouble.pop(uid, None)
             self._lock.notify_all()
-
-
-def free_bytes(state: Path) -> int:
-    """How much room the disk has that the state folder is on, or will be on."""
-    there = next(folder for folder in (state, *state.absolute().parents) if folder.is_dir())
-    return shutil.disk_usage(there).free

@@ -12,10 +12,9 @@ from typing import Any, Protocol
 
 from ingestd import config
 from ingestd.errors import ConfigError, IngestError, Reason
-from ingestd.files import as_path
+from ingestd.files import as_path, free_bytes
 from ingestd.owner import RESOLVE_S, resolved
 from ingestd.reach import Reach, beat
-from ingestd.reconcile import free_bytes
 from ingestd.sweep import Ignored, Seen, left, sweep
 from ingestd.works import Works
 

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from ingestd import __version__, config, reconcile
+from ingestd import __version__, config, files
 from ingestd import log as logs
 from ingestd.changes import changes, until_restart
 from ingestd.errors import ConfigError
@@ -208,7 +208,7 @@ class Daemon:
     def _space(self) -> None:
         """Take no new work while a disk of ours is nearly full, or the archive is in trouble."""
         places = (self.state, *self.works.takers.places)
-        self._free = {str(place): float(reconcile.free_bytes(place)) for place in places}
+        self._free = {str(place): float(files.free_bytes(place)) for place in places}
         free = int(min(self._free.values()))
         trouble = self.works.takers.halted
         short = free < self.settings.space.min_free_bytes or trouble is not None
