@@ -18,7 +18,7 @@ def main() -> None:
         from ingestd import sqlcommand  # noqa: PLC0415 -- as above
 
         sqlcommand.main(sys.argv[2:])
-    if sys.argv[1:2] in (["scan"], ["doctor"]):
+    if sys.argv[1:2] in (["scan"], ["doctor"], ["audit"], ["retry"]):
         from ingestd.front import behind  # noqa: PLC0415
 
         sys.exit(behind(commands))
@@ -27,7 +27,7 @@ def main() -> None:
 
 def commands() -> None:
     """Do what the arguments say."""
-    from ingestd.cli import app  # noqa: PLC0415 -- workers import this module, not the commands
+    from ingestd.care import app  # noqa: PLC0415 -- workers import this module, not the commands
 
     app()
 

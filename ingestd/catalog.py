@@ -7,7 +7,7 @@ has a cursor of its own that sees whole transactions only.
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -181,12 +181,12 @@ class Catalog:
         try:
             with self._opening:
                 cursor = self._db.cursor()
+            try:
+                yield cursor
+            finally:
+                cursor.close()
         except duckdb.Error as error:
             raise halting(error) from error
-        try:
-            yield cursor
-        finally:
-            cursor.close()
 
     def write(self, batch: Batch, *, now: datetime | None = None) -> Written:
         """Write one batch: all of it with all it says, or nothing.
@@ -219,7 +219,14 @@ class Catalog:
     def checkpoint(self) -> None:
         """Fold the write-ahead log into the file."""
         with self._writing:
-            self._db.execute("CHECKPOINT")
+            try:
+                self._db.execute("CHECKPOINT")
+            except duckdb.Error as error:
+                raise halting(error) from error
+
+    def still(self) -> AbstractContextManager[object]:
+        """Let nobody write meanwhile."""
+        return self._writing
 
     def tell(
         self, kind: str, *, root: str | None = None, series: str | None = None, detail: str = ""

@@ -196,6 +196,24 @@ class Space(Section):
     """below this much free space in the state folder, or in the archive, no work is taken"""
 
 
+class Derived(Section):
+    """Thumbnails and volumes, held against the catalog's rows again and again."""
+
+    check_s: Seconds = 86_400.0
+    """how often; what is missing is made again, and what no row names is deleted"""
+    orphan_grace_s: Seconds = 3600.0
+    """a file that no row names is let be for so long"""
+
+
+class Retention(Section):
+    """How long the catalog remembers."""
+
+    event_days: Annotated[float, Field(ge=0)] = 365.0
+    """older events are deleted; 0: never"""
+    problem_days: Annotated[float, Field(ge=0)] = 0.0
+    """the same for rows of `problem`; with them goes what `retry --reason` finds pictures by"""
+
+
 class Log(Section):
     """Lines on standard error."""
 
@@ -223,6 +241,8 @@ class Config(Section):
     sql: Sql = Sql()
     space: Space = Space()
     hooks: Hooks = Hooks()
+    derived: Derived = Derived()
+    retention: Retention = Retention()
     log: Log = Log()
 
     @field_validator("root")

@@ -1,4 +1,4 @@
-"""Pure. What `status` and `show` say of archive, quarantine, and where the bytes of a file are."""
+"""Pure. What `status` and `show` say of archive, quarantine, space, and where bytes are."""
 
 from typing import Any
 
@@ -16,3 +16,11 @@ def taking(root: dict[str, Any]) -> str | None:
 def location(place: dict[str, Any]) -> str:
     """Say where the bytes of an instance are, or were."""
     return f"# {place['state']}: {place['root']}/{place['path']}"
+
+
+def paused(daemon: dict[str, Any]) -> str:
+    """Say why no work is taken."""
+    free, wanted = daemon["free_bytes"], daemon["min_free_bytes"]
+    if free >= wanted:
+        return "paused: an archive is in trouble"
+    return f"paused, disk_full: {free} bytes are free, [space] min_free_bytes is {wanted}"

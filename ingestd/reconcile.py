@@ -115,6 +115,12 @@ class Series:
         with self._lock:
             self._arrived.update((uid, now_s) for uid in series)
 
+    def redo(self, series: Iterable[str]) -> None:
+        """Stack and judge these again, now; those that still receive have their time."""
+        with self._lock:
+            for uid in series:
+                self._arrived.setdefault(uid, float("-inf"))
+
     @property
     def open(self) -> int:
         """How many series have no judgement yet."""

@@ -11,7 +11,7 @@ from ingestd.answer import Answer
 from ingestd.client import Client, quoted
 from ingestd.errors import SqlError
 from ingestd.files import as_text
-from ingestd.places import location, taking
+from ingestd.places import location, paused, taking
 from ingestd.printing import as_table
 from ingestd.screen import plain
 from ingestd.worst import line, worst
@@ -82,7 +82,7 @@ def status_text(found: dict[str, Any]) -> str:
     if daemon is None:
         lines.append("daemon     not running")
     else:
-        state = "paused: a disk of ours is nearly full" if daemon["paused"] else "running"
+        state = paused(daemon) if daemon["paused"] else "running"
         state = f"halted: {daemon['halted']}" if daemon["halted"] else state
         lines.append(f"daemon     {state}, pid {daemon['pid']}, up {daemon['uptime_s']:.0f} s")
         for root in daemon["roots"]:

@@ -167,12 +167,7 @@ class RollCall:
         return int(self._catalog.rows(query, self._root)[0][0])
 
     def _mark(self, gone: Sequence[str]) -> None:
-        with self._catalog.transaction(gone=pa.table({"path": list(gone)})) as db:
-            db.execute(MARK_GONE, [self._root, utc_now()])
-            db.execute(MOVE_TO_COPY, [self._root])
-            db.execute(COPY_IS_SOURCE)
-            db.execute(DOUBT, [self._root])
-            db.execute(RIVAL_IS_GONE, [utc_now()])
+        mark_gone(self._catalog, self._root, gone)
         self._db.execute("DELETE FROM absent WHERE path IN (SELECT unnest($1))", [list(gone)])
         log.info("gone", root=self._root, files=len(gone))
 
@@ -183,3 +178,13 @@ class RollCall:
     def close(self) -> None:
         """Let the temporary tables go."""
         self._closing.close()
+
+
+def mark_gone(catalog: Catalog, root: str, gone: Sequence[str]) -> None:
+    """Write that files of a root are gone; what they were the source of lives on in copies."""
+    with catalog.transaction(gone=pa.table({"path": list(gone)})) as db:
+        db.execute(MARK_GONE, [root, utc_now()])
+        db.execute(MOVE_TO_COPY, [root])
+        db.execute(COPY_IS_SOURCE)
+        db.execute(DOUBT, [root])
+        db.execute(RIVAL_IS_GONE, [utc_now()])

@@ -101,6 +101,11 @@ class Scout:
         return len(self._settling)
 
     @property
+    def is_busy(self) -> bool:
+        """Whether files are being looked for, or were seen, that have no outcome yet."""
+        return bool(self._settling) or bool(self._in_flight) or self.sweeps.is_listing
+
+    @property
     def hanging(self) -> int:
         """How many looks at the root have not returned, and were given up."""
         return self._reach.hanging + self._footing.hanging

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ingestd import config, retries
@@ -27,6 +27,8 @@ class Scouts:
         self._kernel = KernelWatch(self._overflowed)
         self._scouts: dict[str, Scout] = {}
         self._rolls: dict[str, RollCall] = {}
+        self._due: dict[str, retries.Due] = {}
+        self._archive_due = retries.Due(works.catalog, works.archive)
 
     def begin(self, roots: Sequence[config.Root], settings: config.Config) -> None:
         """Look after these roots from now on."""
@@ -49,6 +51,7 @@ class Scouts:
                 meters=self._works.meters,
             )
             self._rolls[scout.root] = roll
+            self._due[scout.root] = retries.Due(self._works.catalog, scout.root)
             self._scouts = {**self._scouts, scout.root: scout}
             scout.start()
 
@@ -75,6 +78,11 @@ class Scouts:
         for scout in scouts:
             scout.join(until_s - time.monotonic())
             self._rolls.pop(scout.root).close()
+
+    @property
+    def by_root(self) -> Mapping[str, Scout]:
+        """All of them, as they are now."""
+        return self._scouts
 
     @property
     def roots(self) -> list[str]:
@@ -112,6 +120,7 @@ class Scouts:
 
     def held_up(self, root: str, paths: Sequence[str], why: str) -> None:
         """A file of this root hangs; these were given back unread."""
+        self._works.again.done(root, paths)
         if (scout := self._scouts.get(root)) is not None:
             scout.held_up(paths, why)
 
@@ -121,7 +130,12 @@ class Scouts:
             if scout.health.state != "unreachable":
                 unread = retries.unread(self._works.catalog, scout.root)
                 scout.health.complain("reading", unread)
-                scout.hint(retries.due_retries(self._works.catalog, scout.root))
+                scout.hint(self._due[scout.root].take())
+        if archived := self._archive_due.take():
+            try:
+                self._works.again.look(self._works.archive, archived)
+            except OSError as error:
+                log.warning("not_looked_at", root=self._works.archive, why=error.strerror)
 
     def watch(self) -> None:
         """Tell of scouts that get nowhere."""

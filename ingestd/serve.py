@@ -2,7 +2,8 @@
 
 POST /sql with the query as body gives an Arrow IPC stream, or an `answer` when that is accepted
 first; GET /status gives JSON. An error is
-JSON too: {"error": ..., "detail": ...}.
+JSON too: {"error": ..., "detail": ...}. POST /do/NAME has something done, see doing.py; on the
+socket only, which belongs to the owner of the state folder and its group.
 """
 
 import io
@@ -21,11 +22,12 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from ingestd import answer, config, sqlgate
 from ingestd.catalog import Catalog
+from ingestd.doing import Doing
 from ingestd.errors import IngestError
 from ingestd.files import SOCKET_NAME, short_path
 from ingestd.log import get_logger
@@ -58,9 +60,11 @@ class Server:
         *,
         state: Path,
         metrics: Metrics | None = None,
+        doing: Doing | None = None,
     ) -> None:
         self._metrics = metrics or Metrics()
         self._catalog, self._status, self._limits = catalog, status, limits
+        self._doing = doing or Doing({})
         self._places = threading.BoundedSemaphore(QUERIES)
         self._socket = listen(state)
         app = Starlette(
@@ -68,6 +72,7 @@ class Server:
                 Route("/sql", self._sql, methods=["POST"]),
                 Route("/status", self._tell, methods=["GET"]),
                 Route("/metrics", self._measured, methods=["GET"]),
+                Route("/do/{name}", self._do, methods=["POST"]),
             ]
         )
         self._server = uvicorn.Server(
@@ -106,6 +111,17 @@ class Server:
     async def _measured(self, _: Request) -> Response:
         content, media = await run_in_threadpool(self._metrics.page)
         return Response(content, headers={"content-type": media})
+
+    async def _do(self, request: Request) -> Response:
+        if request.client is not None:  # A Unix socket has no address of whoever asks.
+            words = "only on the socket of the state folder"
+            return JSONResponse({"error": "not_allowed", "detail": words}, 403)
+        try:
+            asked = json.loads(await request.body())
+            lines = self._doing.lines(request.path_params["name"], dict(asked))
+        except (ValueError, TypeError):
+            return JSONResponse({"error": "not_json", "detail": "the options are not JSON"}, 400)
+        return StreamingResponse(lines, media_type="application/x-ndjson")
 
     async def _sql(self, request: Request) -> Response:
         body = await request.body()

@@ -10,20 +10,27 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from ingestd import __version__, config, files
+from ingestd import __version__, config
 from ingestd import log as logs
 from ingestd.changes import changes, until_restart
+from ingestd.deeds import deeds
+from ingestd.doing import Doing
 from ingestd.errors import ConfigError
 from ingestd.gist import gist
+from ingestd.hands import Hands
 from ingestd.jobs import Jobs
 from ingestd.log import get_logger
 from ingestd.metrics import Metrics, Sources
 from ingestd.notify import Notifier, Watchdog
 from ingestd.scouts import Scouts
 from ingestd.serve import Server
+from ingestd.space import Space
+from ingestd.upkeep import FORGET_S, LOOK_S, Upkeep
 from ingestd.works import Works
 
 log = get_logger()
+
+SPACE_S = 10.0  #: how often free space is looked at
 
 
 class Daemon:
@@ -41,7 +48,6 @@ class Daemon:
         self._reread = reread
         self._refused = ""  # why the newest config is not in use
         self._at_restart: Sequence[str] = ()
-        self._free: dict[str, float] = {}  # bytes, by folder
         self._orders: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._listen()
         self._notifier = Notifier()
@@ -72,6 +78,7 @@ class Daemon:
                 meters=metrics,
             )
         )
+        self.space = Space(self.works)
         self._watchdog = Watchdog(self.works.pulse, self._notifier)
         self._watchdog.start()
         self._parts.callback(self._watchdog.stop)
@@ -83,15 +90,24 @@ class Daemon:
                 catalog=self.works.catalog,
                 status=self.status,
                 lost=lambda: dict(self.works.pool.lost),
-                free=lambda: self._free,
+                free=lambda: self.space.free,
             )
         )
+        hands = Hands(works=self.works, scouts=self.scouts)
+        self.upkeep, doing = Upkeep(hands), Doing(deeds(hands))
         self.server = Server(
-            self.works.catalog, self.status, settings.sql, state=state, metrics=metrics
+            self.works.catalog,
+            self.status,
+            settings.sql,
+            state=state,
+            metrics=metrics,
+            doing=doing,
         )
         self._parts.callback(self.server.stop)
+        self._parts.callback(doing.stop)
+        self._parts.callback(self.upkeep.stop)
         self.server.start()
-        self._space()
+        self.space.look()
         self._timer = Jobs()
         self._parts.callback(self._timer.stop)
         self._schedule(settings)
@@ -103,9 +119,11 @@ class Daemon:
         """Say what is done again and again, and how often."""
         quiet_s, first_s = settings.series.quiet_s, settings.retry.first_s
         for job, every_s in (
-            (self.works.series.tick, max(0.2, min(5.0, quiet_s / 4))),
+            (self.space.stack, max(0.2, min(5.0, quiet_s / 4))),
             (self.scouts.retry, max(0.2, min(5.0, first_s))),
-            (self._space, 10.0),
+            (self.space.look, SPACE_S),
+            (self.upkeep.check_derived, LOOK_S),
+            (self.upkeep.forget, FORGET_S),
             (self.works.series.give_up, max(0.2, min(60.0, self.settings.series.give_up_s / 4))),
             (self.works.catalog.checkpoint, 600.0),
             (self.scouts.watch, 10.0),
@@ -180,6 +198,8 @@ class Daemon:
             "state": str(self.state),
             "halted": halted and str(halted.reason),
             "paused": works.conductor.paused,
+            "free_bytes": self.space.free_bytes,
+            "min_free_bytes": self.settings.space.min_free_bytes,
             "stuck": sorted(self._watchdog.stuck),
             "config_refused": self._refused,
             "restart_wanted": list(self._at_restart),
@@ -204,18 +224,3 @@ class Daemon:
         """End the program: a part of it cannot go on, and a new start may."""
         self.failure = error
         self._orders.put("stop")
-
-    def _space(self) -> None:
-        """Take no new work while a disk of ours is nearly full, or the archive is in trouble."""
-        places = (self.state, *self.works.takers.places)
-        self._free = {str(place): float(files.free_bytes(place)) for place in places}
-        free = int(min(self._free.values()))
-        trouble = self.works.takers.halted
-        short = free < self.settings.space.min_free_bytes or trouble is not None
-        if short != self.works.conductor.paused:
-            self.works.conductor.paused = short
-            level = log.warning if short else log.info
-            level("space_short" if short else "space_enough", free_bytes=free)
-            kind = str(trouble.reason) if trouble else "disk_full" if short else "disk_free"
-            words = trouble.detail if trouble else f"{free} bytes are free"
-            self.works.catalog.tell(kind, detail=words)

@@ -91,6 +91,11 @@ class Sweeps:
         return self._roll.missed
 
     @property
+    def is_listing(self) -> bool:
+        """Whether all of the root is being listed."""
+        return self._whole is not None
+
+    @property
     def due_s(self) -> float:
         """When the next listing begins, on our monotonic clock."""
         part_s = self._listed_s + self._settings.hot_s if self.polled else float("inf")

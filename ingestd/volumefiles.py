@@ -6,10 +6,12 @@ a row, and never a row whose file is another one.
 
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import Any
 
 FOLDER = "volumes"
+CHUNK = 1 << 20
 BESIDE = (".json", ".jpg")  #: published beside each volume
 
 #: What is ours in that folder: `<Series>_<stack>.<digest>.<suffix>`, and unfinished ones.
@@ -49,3 +51,36 @@ def heal(state: Path, paths: Collection[str]) -> tuple[int, list[str]]:
                 os.unlink(f"{folder}/{name}")
                 deleted += 1
     return deleted, [path for path in paths if path not in there]
+
+
+def is_as_named(place: Path, beat: Callable[[], None] = lambda: None) -> bool:
+    """Read a volume; say whether its content is what the digest in its name says.
+
+    A `.npy` holds rescaled values, which the digest is not of: it must be whole.
+    raises  FileNotFoundError
+    """
+    import numpy as np  # noqa: PLC0415 -- names are enough for most
+    from blake3 import blake3  # noqa: PLC0415
+    from isal import igzip, isal_zlib  # noqa: PLC0415
+
+    not_packed: Any = isal_zlib.error
+    form = next(form for form in ("nii.gz", "nii", "npy") if place.name.endswith(f".{form}"))
+    stem = place.name.removesuffix(f".{form}")
+    try:
+        if form == "npy":
+            return bool(np.load(place, mmap_mode="r").size)
+        digest = blake3()
+        unpacked: Callable[[Path], Any] = igzip.IGzipFile
+        with unpacked(place) if form == "nii.gz" else place.open("rb") as content:
+            while block := content.read(CHUNK):
+                digest.update(block)
+                beat()
+        digest.update((place.parent / f"{stem}.json").read_bytes())
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, EOFError, not_packed):
+        return False
+    named = stem.rpartition(".")[2]
+    if not re.fullmatch(r"[0-9a-f]{16}", named):  # Of a program before names had one.
+        return True
+    return digest.hexdigest(len(named) // 2) == named

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Self, TypedDict
 
 from ingestd import config, reconcile
+from ingestd.again import Again
 from ingestd.catalog import Catalog
 from ingestd.conductor import Conductor
 from ingestd.errors import IngestError
@@ -34,6 +35,7 @@ class Works:
         halted: Callable[[IngestError], None] = lambda _: None,
         held_up: Callable[[str, Sequence[str], str], None] | None = None,
         meters: Meters | None = None,
+        remember: bool = True,
     ) -> None:
         self.meters = meters or Meters()
         self.settings, self.state = settings, state
@@ -57,13 +59,16 @@ class Works:
             meters=self.meters,
         )
         self.hooks = Hooks(self.catalog, settings.hooks)
+        self.again = Again(self.catalog, deadline_s=settings.sweep.deadline_s, offer=self.offer)
         self.takers = Takers(self.catalog, settings, state, failed=failed, halted=halted)
+        self.archive = str(settings.archive.path or state.absolute() / "archive")
         self._tell_done = done
         self._seqs = itertools.count(1)
         self.conductor.start()
         self.takers.start()
-        self.hooks.start()
-        self.series.remember()
+        if remember:
+            self.hooks.start()
+            self.series.remember()
 
     def configure(self, settings: config.Config, *, retaken: Sequence[str]) -> None:
         """Go by another config, without a pause; `retaken`: roots that are emptied otherwise."""
@@ -83,6 +88,7 @@ class Works:
     def close(self) -> None:
         """Finish what is under way, within limits, and let the catalog go."""
         self.takers.stop()
+        self.again.close()
         self.conductor.stop(STOP_S)
         self.takers.join(TAKERS_STOP_S)
         self.pool.shutdown(cancel_futures=True)
@@ -91,6 +97,7 @@ class Works:
 
     def _done(self, root: str, paths: Sequence[str]) -> None:
         self._tell_done(root, paths)
+        self.again.done(root, paths)
         self.takers.wake(root)
 
     def offer(self, sighting: Sighting, past: Past) -> bool:

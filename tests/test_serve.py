@@ -1,3 +1,4 @@
+import asyncio
 import socket
 import stat
 import threading
@@ -5,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from starlette.requests import Request
 from test_catalog import NOW, batch, file
 
 from ingestd import config
@@ -144,3 +146,14 @@ def test_a_state_folder_with_a_long_path_has_a_socket_too(tmp_path: Path) -> Non
         server.start()
         assert Client(state).status() == {"pid": 2}
         server.stop()
+
+
+def test_nothing_is_done_for_those_who_do_not_come_by_the_socket(catalog: Catalog) -> None:
+    server = Server(catalog, lambda: {"pid": 1}, config.Sql(), state=catalog.state)
+    request = Request(
+        {"type": "http", "client": ("127.0.0.1", 5000), "path_params": {"name": "audit"}}
+    )
+    try:
+        assert asyncio.run(server._do(request)).status_code == 403
+    finally:
+        server._socket.close()

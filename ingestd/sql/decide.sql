@@ -17,6 +17,7 @@ WITH parsed AS (
         known.instance_id, known.revision,
         known.root AS old_root, known.path AS old_path, known.digest AS old_digest,
         gone.path IS NOT NULL AS old_is_gone,
+        anew.seq IS NOT NULL AS is_anew,
         row_number() OVER same_uid AS nth,
         first_value(f.digest) OVER same_uid AS first_digest
     FROM incoming_file AS f
@@ -25,6 +26,12 @@ WITH parsed AS (
     -- What went to an archive has a detail, and is the file of no instance: there may be millions.
     LEFT JOIN (SELECT root, path FROM file WHERE state = 'gone' AND detail IS NULL) AS gone
         ON gone.root = known.root AND gone.path = known.path
+    -- Somebody asked that all its rows be written anew (retries.py), though its bytes are known.
+    LEFT JOIN (
+        SELECT k.seq FROM (FROM incoming_file WHERE known) AS k
+        JOIN file AS old ON old.root = k.root AND old.path = k.path
+        WHERE old.detail = 'is to be read anew'
+    ) AS anew ON anew.seq = f.seq
     WHERE f.reason IS NULL
     WINDOW same_uid AS (PARTITION BY f.SOPInstanceUID ORDER BY f.seq)
 )
@@ -34,7 +41,7 @@ SELECT
         WHEN instance_id IS NULL AND nth = 1 THEN 'new'
         WHEN instance_id IS NULL AND digest = first_digest THEN 'duplicate'
         WHEN instance_id IS NULL THEN 'conflict'
-        WHEN old_root = root AND old_path = path AND old_digest = digest THEN 'same'
+        WHEN old_root = root AND old_path = path AND old_digest = digest AND NOT is_anew THEN 'same'
         WHEN old_root = root AND old_path = path THEN 'replaced'
         -- The file it came from is gone and here are its bytes: it moved.
         WHEN old_digest = digest AND old_is_gone AND nth = 1 THEN 'moved'

@@ -22,3 +22,12 @@ UPDATE instance
 SET root = d.root, path = d.path
 FROM decided AS d
 WHERE d.outcome = 'moved' AND instance.instance_id = d.instance_id;
+
+-- What was read again may have got the thumbnail that it lacked.
+UPDATE instance
+SET thumbnail_path = i.thumbnail_path, window_source = i.window_source
+FROM decided AS d
+JOIN incoming_instance AS i USING (seq)
+WHERE d.outcome = 'same' AND instance.instance_id = d.instance_id
+  AND i.thumbnail_path IS NOT NULL
+  AND instance.thumbnail_path IS DISTINCT FROM i.thumbnail_path;

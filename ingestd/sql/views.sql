@@ -127,3 +127,19 @@ SELECT
 FROM file AS f
 LEFT JOIN instance AS i USING (SOPInstanceUID)
 WHERE f.state = 'conflict';
+
+-- Files that were there and are not any more: what they held lives on in a copy, in the archive, or
+-- in rows and pictures alone.
+CREATE OR REPLACE VIEW gone AS
+SELECT
+    f.root,
+    f.path,
+    f.SOPInstanceUID,
+    f.detail,
+    f.size_bytes,
+    f.first_seen_utc,
+    f.state_utc AS gone_utc,
+    i.instance_id IS NOT NULL AND (i.root <> f.root OR i.path <> f.path) AS has_copy
+FROM file AS f
+LEFT JOIN instance AS i ON i.SOPInstanceUID = f.SOPInstanceUID
+WHERE f.state = 'gone';

@@ -1,0 +1,231 @@
+"""The audit finds what was injected, and mends what it says it can."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from daemons import COMMAND, oracle, scan
+
+from ingestd import phantom
+
+OLD_S = 10 * 86_400
+
+
+def audit(state: Path, *words: str, code: int | None = None, **settings: str) -> dict[str, Any]:
+    """Run `ingestd audit --json`."""
+    done = subprocess.run(
+        [*COMMAND, "audit", "--state", str(state), "--json", *words],
+        env=os.environ | {"INGESTD_SETTLE__QUIET_S": "0.3"} | settings,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=170,
+    )
+    assert done.returncode in ((0, 1) if code is None else (code,)), done.stderr
+    assert "Traceback" not in done.stderr
+    return json.loads(done.stdout)
+
+
+def old(path: Path) -> Path:
+    """Make a file as old as what nobody works on any more; ctime cannot be set, so tests wait."""
+    os.utime(path, (time.time() - OLD_S, time.time() - OLD_S))
+    return path
+
+
+class Injured:
+    """A state folder in which many things are wrong, one of each kind, and what they are."""
+
+    def __init__(self, drop: Path, state: Path) -> None:
+        self.drop, self.state = drop, state
+        self.expected: set[tuple[str, str]] = set()
+        self.not_mended: set[tuple[str, str]] = set()
+        self.db = duckdb.connect(str(state / "catalog.duckdb"))
+        rows = self.db.execute(
+            "SELECT path, SOPInstanceUID, instance_id, thumbnail_path, SeriesInstanceUID"
+            " FROM instance AS i WHERE thumbnail_path IS NOT NULL AND SeriesInstanceUID IN"
+            " (SELECT SeriesInstanceUID FROM volume WHERE path IS NOT NULL)"
+            " AND (SELECT count(*) FROM file AS f WHERE f.digest = i.digest) = 1"
+            " ORDER BY SeriesInstanceUID, instance_id"
+        ).fetchall()
+        self.rows = iter(rows)
+        self.volumes = self.db.execute(
+            "SELECT SeriesInstanceUID, min(path) FROM volume WHERE path IS NOT NULL"
+            " GROUP BY ALL ORDER BY ALL"
+        ).fetchall()
+        self.root = str(drop)
+
+    def injure(self) -> None:
+        self._files()
+        self._rows()
+        self._derived()
+        self.db.close()
+
+    def _files(self) -> None:
+        path, *_ = next(self.rows)
+        self.db.execute("DELETE FROM file WHERE path = ?", [path])
+        self.expected |= {("file_without_row", path), ("instance_without_file", path)}
+        path, *_ = next(self.rows)
+        with (self.drop / path).open("ab") as file:
+            file.write(b"\0\0")
+        self.expected.add(("file_changed", path))
+        path, *_ = next(self.rows)
+        (self.drop / path).unlink()
+        self.expected.add(("row_without_file", path))
+        path, *_ = next(self.rows)
+        before = (self.drop / path).stat()
+        content = bytearray((self.drop / path).read_bytes())
+        content[-1] ^= 1
+        (self.drop / path).write_bytes(content)
+        os.utime(self.drop / path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        self.expected.add(("digest_wrong", path))
+        self.not_mended.add(("digest_wrong", path))
+        (self.drop / "new.txt").write_text("came while nobody looked")
+        self.expected.add(("file_without_row", "new.txt"))
+
+    def _rows(self) -> None:
+        path, _, number, *_ = next(self.rows)
+        self.db.execute("DELETE FROM tag WHERE instance_id = ?", [number])
+        self.expected |= {("instance_without_tags", path), ("rows_differ", path)}
+        path, _, number, *_ = next(self.rows)
+        self.db.execute(
+            "UPDATE tag SET value = 'Doe' WHERE instance_id = ? AND tag = '00100010'", [number]
+        )
+        self.expected.add(("rows_differ", path))
+        path, uid, *_ = next(self.rows)
+        self.db.execute("UPDATE instance SET PatientID = 'x' WHERE SOPInstanceUID = ?", [uid])
+        self.expected.add(("rows_differ", path))
+        path, _, number, thumbnail, _ = next(self.rows)
+        self.expected.add(("thumbnail_orphan", thumbnail))
+        self.db.execute("DELETE FROM instance WHERE instance_id = ?", [number])
+        self.expected |= {("file_without_instance", path), ("tags_without_instance", str(number))}
+        self.expected.add(("slice_of_no_instance", self.series_of(path)))
+        path, uid, *_ = next(self.rows)
+        self.db.execute("UPDATE file SET digest = 'ff' WHERE path = ?", [path])
+        self.expected |= {("file_without_instance", path), ("digest_wrong", path)}
+        path, *_ = next(self.rows)
+        self.db.execute("UPDATE file SET state = 'conflict' WHERE path = ?", [path])
+        self.expected |= {("conflict_without_rival", path), ("instance_of_another_file", path)}
+        self.db.execute(
+            "INSERT INTO series_state (SeriesInstanceUID, state, first_arrival_utc,"
+            " last_arrival_utc, revision) VALUES ('9.9.9', 'complete', now()::TIMESTAMP,"
+            " now()::TIMESTAMP, 1)"
+        )
+        self.expected.add(("state_without_instances", "9.9.9"))
+        series = self.volumes[-1][0]
+        self.db.execute("DELETE FROM series_state WHERE SeriesInstanceUID = ?", [series])
+        self.expected.add(("series_without_state", series))
+        self.db.execute("DROP VIEW late_arrival")
+        self.db.execute("CREATE OR REPLACE VIEW refused AS SELECT 1 AS one")
+        self.expected.add(("view_broken", "late_arrival"))
+
+    def _derived(self) -> None:
+        path, _, _, thumbnail, _ = next(self.rows)
+        (self.state / thumbnail).unlink()
+        self.expected.add(("thumbnail_missing", path))
+        path, _, _, thumbnail, _ = next(self.rows)
+        (self.state / thumbnail).write_bytes(b"")
+        self.expected.add(("thumbnail_missing", path))
+        orphan = old(self._beside(thumbnail, "1.2.3.4.jpg"))
+        self.expected.add(("thumbnail_orphan", str(orphan.relative_to(self.state))))
+        part = old(self._beside(thumbnail, f".1.2.3.5.jpg.{'a' * 16}.part"))
+        self.expected.add(("part_left", str(part.relative_to(self.state))))
+        (missing, lost), (damaged, broken), *_ = self.volumes
+        (self.state / lost).unlink()
+        self.expected.add(("volume_missing", missing))
+        content = bytearray((self.state / broken).read_bytes())
+        content[len(content) // 2] ^= 1
+        (self.state / broken).write_bytes(content)
+        self.expected.add(("volume_damaged", damaged))
+        orphan = old(self._beside(lost, f"1.2.3_0.{'b' * 16}.nii.gz"))
+        self.expected.add(("volume_orphan", str(orphan.relative_to(self.state))))
+        stranger = old(self._beside(lost, "notes.txt"))
+        self.expected.add(("stranger", str(stranger.relative_to(self.state))))
+        self.not_mended.add(("stranger", str(stranger.relative_to(self.state))))
+
+    def _beside(self, path: str, name: str) -> Path:
+        place = (self.state / path).parent / name
+        place.write_bytes(b"x")
+        return place
+
+    def series_of(self, path: str) -> str:
+        ((series,),) = self.db.execute(
+            "SELECT DISTINCT SeriesInstanceUID FROM volume_slice WHERE SOPInstanceUID ="
+            " (SELECT SOPInstanceUID FROM file WHERE path = ?)",
+            [path],
+        ).fetchall()
+        return str(series)
+
+
+def named(said: dict[str, Any], **which: object) -> set[tuple[str, str]]:
+    """Give what an audit found: kind, and what it is about."""
+    by_series = ("slice_of_no_instance", "volume_missing", "volume_damaged")
+    return {
+        (
+            one["kind"],
+            one["uid"] if one["kind"] in by_series else one["path"] or one["uid"] or one["detail"],
+        )
+        for one in said["differences"]
+        if which.items() <= one.items()
+    }
+
+
+@pytest.fixture
+def injured(tmp_path: Path) -> Injured:
+    drop, state = tmp_path / "drop", tmp_path / "state"
+    phantom.write(drop)
+    scan(drop, state=state)
+    made = Injured(drop, state)
+    made.injure()
+    return made
+
+
+#: What is no older than this is let be; files that a test makes are, so it must be short here.
+GRACE = {"INGESTD_DERIVED__ORPHAN_GRACE_S": "0.001"}
+
+
+def test_an_audit_of_what_was_left_alone_finds_nothing_and_changes_nothing(tmp_path: Path) -> None:
+    drop, state = tmp_path / "drop", tmp_path / "state"
+    phantom.write(drop)
+    scan(drop, state=state)
+    before = oracle(state)
+    said = audit(state, code=0, **GRACE)
+    assert (said["found"], said["unproven"], said["compared"]["files read"]) == ({}, [], 125)
+    assert oracle(state) == before
+
+
+def test_an_audit_finds_what_was_injected_and_mends_what_it_says_it_can(injured: Injured) -> None:
+    state = injured.state
+    found = audit(state, code=1, **GRACE)
+    assert named(found) == injured.expected
+    assert all(one["mended"] is None for one in found["differences"])
+    mended = audit(state, "--repair", code=1, **GRACE)
+    left = audit(state, code=1, **GRACE)
+    assert named(left) == injured.not_mended
+    assert named(mended, mended=False) == injured.not_mended
+
+
+@pytest.mark.long
+def test_a_repair_that_is_killed_again_and_again_comes_to_the_same(injured: Injured) -> None:
+    state = injured.state
+    for tenths in range(8, 40, 4):
+        killed = subprocess.Popen(
+            [*COMMAND, "audit", "--repair", "--state", str(state), "--json"],
+            env=os.environ | {"INGESTD_SETTLE__QUIET_S": "0.3"} | GRACE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        with suppress(subprocess.TimeoutExpired):
+            killed.wait(tenths / 10)
+        with suppress(ProcessLookupError):
+            os.killpg(killed.pid, signal.SIGKILL)
+        killed.wait(20)
+    audit(state, "--repair", **GRACE)
+    assert named(audit(state, code=1, **GRACE)) == injured.not_mended
