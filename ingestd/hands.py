@@ -43,7 +43,7 @@ class Hands:
 
     def redo(self, series: Sequence[str]) -> None:
         """Have series stacked and judged again."""
-        self.works.series.redo(series)
+        self.works.series.touched(series, again=True)
 
     def busy(self, root: str) -> bool:
         """Whether files of a root were seen, or are looked for, that have no outcome yet."""

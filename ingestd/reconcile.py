@@ -109,17 +109,12 @@ class Series:
             self._arrived.update((uid, now_s) for (uid,) in rows)
             self._arrived.update((published[path], now_s) for path in lost)
 
-    def touched(self, series: Iterable[str]) -> None:
-        """These got an instance just now."""
-        now_s = self._clock()
-        with self._lock:
-            self._arrived.update((uid, now_s) for uid in series)
-
-    def redo(self, series: Iterable[str]) -> None:
-        """Stack and judge these again, now; those that still receive have their time."""
+    def touched(self, series: Iterable[str], *, again: bool = False) -> None:
+        """These got an instance just now; or `again`: unless they did, they are judged anew."""
+        at_s = float("-inf") if again else self._clock()
         with self._lock:
             for uid in series:
-                self._arrived.setdefault(uid, float("-inf"))
+                self._arrived[uid] = max(at_s, self._arrived.get(uid, at_s))
 
     @property
     def open(self) -> int:
