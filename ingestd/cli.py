@@ -12,7 +12,7 @@ import typer
 
 from ingestd import __version__, preload
 from ingestd.errors import ConfigError, IngestError, SqlError, StateError
-from ingestd.files import default_state
+from ingestd.files import default_state, publish
 from ingestd.given import given
 from ingestd.owner import apart, stores_apart
 from ingestd.screen import plain_lines
@@ -238,7 +238,7 @@ def thumbnail(
             pictures.as_window(window)
         client = Client(state or default_state())
         made = pictures.instance(client, uid, options, window=window, frame=frame)
-        output.write_bytes(made.content)
+        publish(output, made.content)
 
 
 @app.command("contact-sheet")
@@ -262,7 +262,7 @@ def contact_sheet(
             pictures.as_window(window)
         client = Client(state or default_state())
         content = pictures.series(client, uid, most=most, edge_px=edge, window=window)
-        output.write_bytes(content)
+        publish(output, content)
 
 
 @app.command()

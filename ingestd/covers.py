@@ -146,7 +146,7 @@ class Covers:
     def _note(self, failures: Sequence[tuple[str, str, str]]) -> None:
         """Write why images could not be shown."""
         for uid, kind, detail in failures:
-            log.warning("series_not_pictured", instance=uid, reason=kind)
+            log.warning("picture_problem", instance=uid, reason=kind)
             with self._catalog.transaction() as db:
                 db.execute(PROBLEM, [uid, kind, detail, utc_now()])
 

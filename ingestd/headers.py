@@ -5,7 +5,10 @@ is the same plane elsewhere, and only those few are read. What is not plain goes
 """
 
 import os
+from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from io import BufferedReader
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ingestd import slicefile
@@ -45,6 +48,10 @@ STEADY = plain.WANTED.keys() - frozenset(VARYING.values())
 
 DOSE_GRID_SCALING = plain.ELEMENTS["DoseGridScaling"][0]
 
+#: Read anew from each file that has the form of an earlier one.
+ANEW = frozenset(VARYING.values())
+FORMS = 32  #: that are remembered: UIDs and times have some lengths, not many
+
 
 class Header(NamedTuple):
     """One file, without its pixels."""
@@ -61,6 +68,7 @@ class _Known:
     plane: Plane
     source: slicefile.Source
     about: dict[str, Any]
+    rescales: bool  #: by a slope and intercept, which may differ
 
 
 class Headers:
@@ -68,6 +76,7 @@ class Headers:
 
     def __init__(self) -> None:
         self._known: dict[tuple[object, ...], _Known] = {}
+        self._forms: deque[tuple[scan.Form, _Known]] = deque(maxlen=FORMS)
         self._bytes = FIRST_BYTES
 
     def read(self, index: int, file: SeriesFile) -> Header:
@@ -75,13 +84,22 @@ class Headers:
 
         raises  IngestError as `slicefile.header` and `planes.planes`: there is no plane in it
         """
-        found = self._scanned(file)
+        with slicefile.open_unchanged(file) as handle:
+            content = self._begin(handle)
+            for form, known in self._forms:
+                if header := _formed(form, known, content, index, file):
+                    return header
+            content, found = self._scanned(handle, content)
         key = None if found is None else _key(found)
         if found is not None and key in self._known:
+            known = self._known[key]
             try:
-                return _elsewhere(self._known[key], found, index, file)
+                header = _elsewhere(known, found.values, found.pixels[2], index, file)
             except BAD_VALUE:  # A value that pydicom may know how to read, or how to refuse.
                 key = None
+            else:
+                self._forms.appendleft((scan.Form(content, found, ANEW), known))
+                return header
         dataset, offset, length = _described(file, found)
         own = planes.planes(dataset)
         about = sidecar.about(dataset)
@@ -91,25 +109,47 @@ class Headers:
             return Header(own, error, about)
         header = Header(own, source, about)
         if key is not None and len(own) == 1 and source.layout.frames == 1 and not source.tiles:
-            self._known[key] = _Known(plane=own[0], source=source, about=header.about)
+            assert found is not None, "what has a key was walked over"
+            known = _Known(
+                plane=own[0],
+                source=source,
+                about=about,
+                rescales=DOSE_GRID_SCALING not in found.values,
+            )
+            self._known[key] = known
+            self._forms.appendleft((scan.Form(content, found, ANEW), known))
         return header
 
-    def _scanned(self, file: SeriesFile) -> scan.Scan | None:
+    def _begin(self, handle: BufferedReader) -> bytes:
+        try:
+            return os.pread(handle.fileno(), self._bytes, 0)
+        except OSError as error:
+            raise slicefile.io_error(error) from error
+
+    def _scanned(self, handle: BufferedReader, content: bytes) -> tuple[bytes, scan.Scan | None]:
         """Walk over the elements; None when that is not for us."""
-        with slicefile.open_unchanged(file) as handle:
-            while self._bytes <= MOST_BYTES:
-                try:
-                    content = os.pread(handle.fileno(), self._bytes, 0)
-                except OSError as error:
-                    raise slicefile.io_error(error) from error
-                try:
-                    return scan.scan(content, plain.WANTED)
-                except scan.Unusual:
-                    return None
-                except scan.TooShort:
-                    if len(content) < self._bytes:
-                        return None
-                    self._bytes *= 4
+        while True:
+            try:
+                return content, scan.scan(content, plain.WANTED)
+            except scan.Unusual:
+                return content, None
+            except scan.TooShort:
+                if len(content) < self._bytes or self._bytes >= MOST_BYTES:
+                    return content, None
+            self._bytes *= 4
+            content = self._begin(handle)
+
+
+def _formed(
+    form: scan.Form, known: _Known, content: bytes, index: int, file: SeriesFile
+) -> Header | None:
+    """Give the header of a file that has the form of a known one; None when it has not."""
+    varying = form.varying(content)
+    if varying is None:
+        return None
+    try:
+        return _elsewhere(known, varying, form.pixels[2], index, file)
+    except BAD_VALUE:
         return None
 
 
@@ -133,12 +173,17 @@ def _key(found: scan.Scan) -> tuple[object, ...]:
     return (found.syntax, tag, vr, length, steady)
 
 
-def _elsewhere(known: _Known, found: scan.Scan, index: int, file: SeriesFile) -> Header:
+def _elsewhere(
+    known: _Known, values: Mapping[int, bytes], pixels: int, index: int, file: SeriesFile
+) -> Header:
     """Make the header of a file that is like a known one but for what varies.
+
+    values  of the elements in `VARYING`, as far as they are there
+    pixels  where their first byte is
 
     raises  ValueError when one of those elements is not plain numbers or text
     """
-    text = {name: _text(found.values.get(tag)) for name, tag in VARYING.items()}
+    text = {name: _text(values.get(tag)) for name, tag in VARYING.items()}
     place = (text["ImagePositionPatient"] or "").split("\\")
     x, y, z = (float(one) for one in place)
     keys: dict[str, Value] = {n: v for n, v in known.plane.keys.items() if n not in VARYING_KEYS}
@@ -157,10 +202,10 @@ def _elsewhere(known: _Known, found: scan.Scan, index: int, file: SeriesFile) ->
         keys=keys,
     )
     rescale = known.source.rescale
-    if DOSE_GRID_SCALING not in found.values:
+    if known.rescales:
         slope = float(text["RescaleSlope"]) if text["RescaleSlope"] else 1.0
         rescale = ((slope, float(text["RescaleIntercept"] or 0)),)
-    offset = None if known.source.offset is None else found.pixels[2]
+    offset = None if known.source.offset is None else pixels
     source = replace(known.source, index=index, file=file, offset=offset, rescale=rescale)
     if not source.is_whole:
         raise ValueError("the pixels are cut off")

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 from ingestd import config, sheet, slicefile, thumbnail
 from ingestd.client import Client, quoted
 from ingestd.errors import ConfigError, IngestError, SqlError
+from ingestd.files import as_path
 from ingestd.model import SeriesFile
 
 #: Windows that radiologists ask for by name, in Hounsfield units.
@@ -65,7 +66,7 @@ def instance(client: Client, uid: str, options: config.Thumbnail, **how: Any) ->
     """Make a picture of one instance; `how` as for `picture`.
 
     raises  SqlError when there is none of that name with pixels; IngestError when it cannot be
-            read or decoded; ConfigError when a window by name makes no sense for it
+            read or decoded; ConfigError when a window makes no sense for it
     """
     images = _images(client, f"i.SOPInstanceUID = {quoted(uid)}")
     if not images:
@@ -73,29 +74,35 @@ def instance(client: Client, uid: str, options: config.Thumbnail, **how: Any) ->
     made = picture(images[0], options, **how)
     if isinstance(made, thumbnail.NoPicture):
         raise IngestError(made.reason, made.detail)
+    if how.get("window") and made.window_source != "given":
+        raise ConfigError(f"--window {how['window']} is for grey images, and this one has colours")
     return made
 
 
 def series(client: Client, uid: str, *, most: int, edge_px: int, window: str | None) -> bytes:
     """Make a contact sheet of a series, as a JPEG: at most `most` images, evenly spread.
 
-    An image that cannot be shown leaves an empty place with its reason.
+    An image that cannot be shown leaves an empty place with its reason. One in colour among grey
+    ones is shown as it is, whatever the window.
     raises  SqlError when there is no such series with pixels; ConfigError as `instance`
     """
     images = _images(client, f"i.SeriesInstanceUID = {quoted(uid)}")
     if not images:
         raise SqlError(f"no series {uid} with pixels; `ingestd show {uid}` says what there is")
     options = config.Thumbnail(edge_px=edge_px, format="png")
-    tiles = []
+    tiles, sources = [], set()
     for shot in spread(images, most):
         try:
             made = picture(shot.image, options, window=window, frame=shot.frame)
         except IngestError as error:
             made = thumbnail.NoPicture(reason=error.reason, detail=error.detail)
-        shown = isinstance(made, thumbnail.Picture)
-        content = made.content if isinstance(made, thumbnail.Picture) else None
-        label = shot.label if shown else f"{shot.label} {getattr(made, 'reason', '')}"
-        tiles.append(sheet.Tile(content, label))
+        if isinstance(made, thumbnail.Picture):
+            sources.add(made.window_source)
+            tiles.append(sheet.Tile(made.content, shot.label))
+        else:
+            tiles.append(sheet.Tile(None, f"{shot.label} {made.reason}"))
+    if window and sources and "given" not in sources:
+        raise ConfigError(f"--window {window} is for grey images, and these have colours")
     return sheet.draw(tiles, edge_px)
 
 
@@ -134,7 +141,11 @@ def picture(
         raise ConfigError(words)
     if frame is not None and not 0 <= frame < image.frames:
         raise ConfigError(f"--frame {frame}: it has {image.frames}, counted from 0")
-    dataset = slicefile.whole(image.file)
+    try:
+        dataset = slicefile.whole(image.file)
+    except IngestError as error:
+        place = as_path(image.file.root, image.file.path)
+        raise IngestError(error.reason, f"{place}: {error.detail}") from error
     return thumbnail.render(
         dataset, options, frame=frame, window=as_window(window) if window else None
     )
@@ -170,6 +181,8 @@ def options_for(output: Path, edge_px: int) -> config.Thumbnail:
     suffix = output.suffix.lower()
     if suffix not in FORMATS:
         raise ConfigError(f"-o {output}: the name must end in one of {', '.join(FORMATS)}")
+    if not output.parent.is_dir():
+        raise ConfigError(f"-o {output}: there is no folder {output.parent}")
     return config.Thumbnail(edge_px=edge_px, format=FORMATS[suffix], quality=90)
 
 

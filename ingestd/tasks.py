@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 Beat = Callable[..., None]
 
+ODD_PIXELS = "odd_pixels"  #: a picture is there, but not as the header asks for
+
 COVER = "cover"  #: in the name of a series' one picture while it waits; see `files.staged`
 
 
@@ -142,6 +144,7 @@ def cover(
         if isinstance(made, thumbnail.Picture):
             relative = f"thumbnails/{series}/{uid}.{made.suffix}"
             put_beside(f"{state}/{relative}", made.content, COVER)
+            failures += [(uid, ODD_PIXELS, made.note)] if made.note else []
             return Cover(uid, relative, made.window_source, failures)
         if made.reason.verdict is not Verdict.RETRY:
             failures.append((uid, str(made.reason), made.detail))
@@ -177,6 +180,8 @@ def pictured(
     put_beside(f"{state}/{relative}", made.content, parsed.digest)
     if log.isEnabledFor(logging.DEBUG):
         log.debug("pictured", extra={"at": told(parsed, made)})
+    if made.note:
+        parsed = parsed.without_dataset(Problem(ODD_PIXELS, "PixelData", None, made.note))
     return parsed, (relative, made.window_source)
 
 
@@ -198,17 +203,11 @@ def header_of(parsed: "Parsed") -> "Header":
 
 
 def put_beside(final: str, content: bytes, digest: str) -> None:
-    """Write a derived file beside its place; it can be made again, so no fsync.
-
-    Copies of one file wait under one name, which therefore must never hold half a file.
-    """
+    """Write a derived file beside its place; it can be made again, so no fsync."""
     waiting = staged(final, digest)
-    part = f"{waiting}.{os.getpid()}"
     for again in (True, True, False):
         try:
-            with open(part, "wb") as out:
-                out.write(content)
-            os.replace(part, waiting)
+            _put(waiting, content)
             break
         except FileNotFoundError as error:  # The first of a series; or folders are removed here.
             if not again:
@@ -216,6 +215,22 @@ def put_beside(final: str, content: bytes, digest: str) -> None:
             make_folder(os.path.dirname(final))
         except OSError as error:
             raise state_trouble(error) from error
+
+
+def _put(waiting: str, content: bytes) -> None:
+    """Write a file whole. Copies of one file wait under one name, and the first writes it there.
+
+    Nobody takes it before one of its writers is done. One that is not the first may be followed
+    at any moment, and puts a whole one in its place.
+    """
+    try:
+        with open(waiting, "xb") as out:
+            out.write(content)
+    except FileExistsError:
+        part = f"{waiting}.{os.getpid()}"
+        with open(part, "wb") as out:
+            out.write(content)
+        os.replace(part, waiting)
 
 
 def make_folder(path: str) -> None:

@@ -1,10 +1,8 @@
 """Edge: one frame becomes a small picture, or a word that says why not."""
 
 import io
-from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Any
 
 import imagecodecs
@@ -14,10 +12,11 @@ from PIL import Image
 from pydicom import Dataset
 
 from ingestd import config
+from ingestd.choice import Chosen, chosen
 from ingestd.dicom import blocks, grey, pixels, windowing
 from ingestd.dicom.header import Header
 from ingestd.dicom.layout import Layout
-from ingestd.dicom.pixels import Decoded, Stored
+from ingestd.dicom.pixels import Stored
 from ingestd.dicom.showing import About, Showing, about, about_header
 from ingestd.dicom.windowing import Modality, Rescale, Voi, Window
 from ingestd.errors import IngestError, Reason
@@ -38,8 +37,8 @@ WINDOW_SOURCES = {
 #: A picture whose greys, but for 1 % of the pixels, span less than this counts as flat.
 FLAT_GREYS = 8
 
-#: So many frames are tried for one that shows something; segmentations have many that do not.
-TRIED_FRAMES = 32
+#: Colours that are all below one part in so many of what their bits can hold use fewer bits.
+MOST_DARK = 16
 
 _SUFFIX = {"jpeg": "jpg", "png": "png", "webp": "webp"}
 
@@ -52,6 +51,7 @@ class Picture:
     suffix: str  #: jpg, png or webp
     window_source: str  #: one of WINDOW_SOURCES
     decoder: str  #: who decoded the frame; see `pixels.Decoded`
+    note: str | None = None  #: what is not as the header asks for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,41 +115,31 @@ def _picture(
     first = at.frames // 2 if index is None else index
     size = _size(at, seen.showing(first).aspect, options.edge_px)
     times = min(_factors((at.columns, at.rows), size))
-    found = pixels.decoded(stored, at, first, times=times)
     if index is None:
-        index, found = _frame_to_show(stored, at, found, times)
-    how = seen.showing(index)
-    frame = _Frame(at=at, showing=how, values=found.values, size=size, window=window)
-    image, source = _shown(frame)
+        what = chosen(stored, at, seen.dataset, times)
+    else:
+        found = pixels.decoded(stored, at, index, times=times)
+        what = Chosen(at=at, values=found.values, index=index, decoder=found.decoder)
+    how = seen.showing(what.index)
+    if what.at is not at:  # Put together of tiles
+        size = _size(what.at, how.aspect, options.edge_px)
+    frame = _Frame(at=what.at, showing=how, values=what.values, size=size, window=window)
+    shown, source = _shown(frame)
     return Picture(
-        content=_encoded(image, options),
+        content=_encoded(shown, options),
         suffix=_SUFFIX[options.format],
         window_source=source,
-        decoder=found.decoder,
+        decoder=what.decoder,
+        note=what.note or (how.palette.lacks if how.palette else None),
     )
 
 
-def _frame_to_show(stored: Stored, at: Layout, first: Decoded, times: int) -> tuple[int, Decoded]:
-    """Choose the middle frame; when that shows nothing, the nearest to it that does."""
-    middle = at.frames // 2
-    if at.frames == 1:
-        return middle, first
-    near = range(max(0, middle - TRIED_FRAMES), min(at.frames, middle + TRIED_FRAMES))
-    for index in sorted(near, key=lambda index: abs(index - middle))[:TRIED_FRAMES]:
-        try:
-            found = first if index == middle else pixels.decoded(stored, at, index, times=times)
-        except IngestError:  # The picture is of a frame that can be shown; this one cannot.
-            continue
-        if (found.values != found.values.flat[0]).any():
-            return index, found
-    return middle, first
-
-
-def _shown(frame: _Frame) -> tuple[Image.Image, str]:
+def _shown(frame: _Frame) -> tuple[NDArray[np.uint8], str]:
     """Give the scaled picture and its `window_source`."""
     at, values = frame.at, frame.values
     if at.samples > 1:
-        return _scaled(_rgb(values, at), frame.size), "color"
+        shades, source = _rgb(values, at)
+        return _scaled(shades, frame.size), source
     if frame.showing.palette is not None:
         return _scaled(frame.showing.palette.look_up(values), frame.size), "palette"
     if at.bits_allocated == 1 and frame.window is None:
@@ -158,27 +148,26 @@ def _shown(frame: _Frame) -> tuple[Image.Image, str]:
     return _grey_picture(frame)
 
 
-def _grey_picture(frame: _Frame) -> tuple[Image.Image, str]:
+def _grey_picture(frame: _Frame) -> tuple[NDArray[np.uint8], str]:
     """Give the picture of the first VOI step that shows something."""
     tried = []
     for source, step, voi in _steps(frame):
-        image = _grey_image(frame, step, voi)
-        if source == "given" or not _flat(image):
-            return image, source
-        tried.append((image, source))
-    for image, source in tried:  # Some pixels differ, only very few: the best that shows them.
-        low, high = image.getextrema()
-        if low != high:
-            return image, source
+        shown = _grey(frame, step, voi)
+        if source == "given" or not _flat(shown):
+            return shown, source
+        tried.append((shown, source))
+    for shown, source in tried:  # Some pixels differ, only very few: the best that shows them.
+        if shown.min() != shown.max():
+            return shown, source
     if tried:
         return tried[0][0], "flat"
     # All values are equal. Their place among the possible ones says how bright.
     at = frame.at
     everything = windowing.possible_range(at.dtype, at.bits_stored)
-    return _grey_image(frame, Rescale(), everything), "flat"
+    return _grey(frame, Rescale(), everything), "flat"
 
 
-def _grey_image(frame: _Frame, modality: Modality, voi: Voi) -> Image.Image:
+def _grey(frame: _Frame, modality: Modality, voi: Voi) -> NDArray[np.uint8]:
     """Give the scaled picture that one VOI step makes."""
     rows, columns = frame.values.shape
     down, across = _factors((columns, rows), frame.size)[::-1]
@@ -208,17 +197,22 @@ def _steps(frame: _Frame) -> Iterator[tuple[str, Modality, Voi]]:
         yield "full_range", order, found
 
 
-def _flat(image: Image.Image) -> bool:
+def _flat(shown: NDArray[np.uint8]) -> bool:
     """Whether all greys but those of 1 % of the pixels lie within FLAT_GREYS."""
-    counts = list(accumulate(image.histogram()))
-    low, high = (bisect_left(counts, counts[-1] * part) for part in (0.005, 0.995))
-    return high - low < FLAT_GREYS
+    every = shown.reshape(-1)
+    few = every.size // 200 + 1
+    for step in (32, 8, 1):  # What some of the pixels prove needs no more of them.
+        ordered = np.sort(every[::step], kind="stable")
+        if few <= ordered.size and int(ordered[-few]) - int(ordered[few - 1]) >= FLAT_GREYS:
+            return False
+    return True
 
 
-def _rgb(values: NDArray[Any], at: Layout) -> NDArray[np.uint8]:
+def _rgb(values: NDArray[Any], at: Layout) -> tuple[NDArray[np.uint8], str]:
     """Bring RGB of any depth to 8 bits.
 
     values  (rows, columns, 3), or 4 samples in the retired ARGB
+    return  the colours, and their `window_source`
     """
     if at.samples == 4 and at.photometric == "ARGB":
         values = values[..., 1:]
@@ -227,12 +221,16 @@ def _rgb(values: NDArray[Any], at: Layout) -> NDArray[np.uint8]:
             Reason.DECODER_FAILED, f"{at.photometric} with {at.samples} samples cannot be shown"
         )
     if values.dtype == np.uint8 and at.bits_stored == 8:
-        return values
-    top = (1 << at.bits_stored) - 1
-    shades: NDArray[np.uint8] = np.rint(np.clip(values, 0, top) * np.float64(255 / top)).astype(
-        "u1"
-    )
-    return shades
+        return values, "color"
+    if values.dtype.kind == "f":
+        values = np.nan_to_num(values, posinf=0.0, neginf=0.0)
+    most = float(values.max(initial=0))
+    top = 1.0 if values.dtype.kind == "f" else float((1 << at.bits_stored) - 1)
+    source = "color"
+    if most > top or 0 < most < top / MOST_DARK:  # Written with fewer bits than were declared
+        top, source = most, "full_range"
+    shades: NDArray[np.uint8] = np.rint(np.clip(values, 0, top) * (255 / top)).astype("u1")
+    return shades, source
 
 
 def _size(at: Layout, aspect: float, edge_px: int) -> tuple[int, int]:
@@ -244,13 +242,15 @@ def _size(at: Layout, aspect: float, edge_px: int) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def _scaled(pixels_8: NDArray[np.uint8], size: tuple[int, int]) -> Image.Image:
+def _scaled(shown: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     """Scale a picture of 8 bits; by averaging whole blocks first, which is the fast part."""
-    image = Image.fromarray(np.ascontiguousarray(pixels_8))
+    if shown.shape[1::-1] == size:
+        return shown
+    image = Image.fromarray(np.ascontiguousarray(shown))
     factor = _factors(image.size, size)
     if factor != (1, 1):
         image = image.reduce(factor)
-    return image if image.size == size else image.resize(size, Image.Resampling.HAMMING)
+    return np.asarray(image.resize(size, Image.Resampling.HAMMING))
 
 
 def _factors(from_size: tuple[int, int], to_size: tuple[int, int]) -> tuple[int, int]:
@@ -258,10 +258,10 @@ def _factors(from_size: tuple[int, int], to_size: tuple[int, int]) -> tuple[int,
     return max(1, from_size[0] // to_size[0]), max(1, from_size[1] // to_size[1])
 
 
-def _encoded(image: Image.Image, options: config.Thumbnail) -> bytes:
+def _encoded(shown: NDArray[np.uint8], options: config.Thumbnail) -> bytes:
     """Encode a picture in the format that was configured."""
-    if image.mode == "L" and options.format == "jpeg":  # The bytes that Pillow gives, for less.
-        return bytes(imagecodecs.jpeg8_encode(np.asarray(image), level=options.quality))
+    if shown.ndim == 2 and options.format == "jpeg":  # The bytes that Pillow gives, for less.
+        return bytes(imagecodecs.jpeg8_encode(shown, level=options.quality))
     settings: dict[str, Any] = {
         "jpeg": {"quality": options.quality},
         "png": {"compress_level": 1},
@@ -269,7 +269,7 @@ def _encoded(image: Image.Image, options: config.Thumbnail) -> bytes:
     }[options.format]
     out = io.BytesIO()
     try:
-        image.save(out, options.format, **settings)
+        Image.fromarray(shown).save(out, options.format, **settings)
     except (OSError, ValueError) as error:
         raise IngestError(Reason.DECODER_FAILED, f"cannot be encoded: {error}") from error
     return out.getvalue()

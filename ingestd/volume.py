@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ingestd import nifti, voxels
 from ingestd.dicom import sidecar
-from ingestd.dicom.geometry import NotAStack, Plane, Stack
+from ingestd.dicom.geometry import NotAStack, Plane, Stack, not_a_stack
 from ingestd.dicom.plane import named
 from ingestd.dicom.splitting import Outcome, stacks
 from ingestd.errors import IngestError, Reason, Verdict
@@ -35,6 +35,11 @@ if TYPE_CHECKING:
     from ingestd import config
 
 DIGEST_CHARS = 16
+
+#: Reasons for which nobody knows what a file of the series holds.
+UNREAD = frozenset(
+    {Reason.NOT_DICOM, Reason.WORKER_CRASHED, Reason.WORKER_TIMEOUT, Reason.WORKER_MEMORY}
+)
 
 
 class Volume(NamedTuple):
@@ -61,9 +66,31 @@ class Series:
     faults: list[NotAStack]  #: files that hold no plane, one for each reason
 
     def outcomes(self, *, allow_missing: bool) -> list[Outcome]:
-        """Split and judge; the stacks are numbered in this order."""
+        """Split and judge; the stacks are numbered in this order.
+
+        A file whose header could not be read may be a slice of any of them, also the last one,
+        whose loss leaves no gap. So they are built without it only where holes are allowed.
+        """
         found = stacks(self.planes, allow_missing=allow_missing) if self.planes else []
+        for fault in self.faults:
+            if fault.reason in UNREAD or fault.reason is Reason.NO_GEOMETRY:
+                barred = fault.reason in UNREAD and not allow_missing
+                found = [_without(one, fault, barred=barred) for one in found]
         return found + self.faults
+
+
+def _without(outcome: Outcome, fault: NotAStack, *, barred: bool) -> Outcome:
+    """Say of a stack that files of its series are in none; or refuse it for that."""
+    if not isinstance(outcome, Stack):
+        return outcome
+    words = f"without files that may belong to it ({fault.reason}): {fault.detail}"
+    if not barred:
+        detail = words if outcome.detail is None else f"{outcome.detail}; {words}"
+        return replace(outcome, detail=detail)
+    planes = [plane for time in outcome.timepoints for plane in time if plane is not None]
+    words += "; mend or remove them, or set [volume] allow_missing"
+    refused = not_a_stack(fault.reason, words, planes, measured=outcome)
+    return replace(refused, split_by=outcome.split_by)
 
 
 class Limits(Protocol):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ingestd import by_two
 from ingestd.dicom.geometry import Plane, Stack
 from ingestd.dicom.layout import Layout, stored_values
 from ingestd.dicom.plane import named
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 Place: TypeAlias = tuple[int, int, Plane]  #: timepoint, slice, and what lies there
+Work: TypeAlias = tuple[Source, Sequence[Place]]  #: a file, and what is to be read of it
 Beat = Callable[[int], None]
+
+SMALL = 1 << 23  #: a volume of fewer bytes is read before a second thread has begun
 
 
 def stacked(
@@ -35,7 +39,7 @@ def stacked(
     stack    where each plane belongs
     sources  the files of its planes, by SOPInstanceUID
     beat     is told the index of each file before it is read
-    threads  so many files are decoded at once; with one, a beat names the file in hand
+    threads  so many files are decoded at once, without beats if there are several
     return   (timepoints, slices, rows, columns[, samples]) of stored values with the slope and
              intercept of all of them; or float32 of rescaled values with (1, 0) when those differ
     raises   IngestError as `open_unchanged`; with the slice's name when it cannot be decoded, or
@@ -46,29 +50,30 @@ def stacked(
         for s, plane in enumerate(timepoint):
             if plane is not None:
                 places.setdefault(plane.SOPInstanceUID, []).append((t, s, plane))
-    work = sorted(
+    work: list[Work] = sorted(
         ((sources[name], at) for name, at in places.items()), key=lambda one: one[0].index
     )
     slopes = {source.rescale_of(_frame(source, plane)) for source, at in work for *_, plane in at}
     one = len(slopes) == 1
     array = _room(stack, [source for source, _ in work], raw=one)
 
-    read = partial(_read_named, beat=beat, array=array, raw=one)
-    if threads == 1 or all(source.offset is not None for source, _ in work):
-        for source, at in work:
-            read(source, at)
+    read = partial(_read_named, array=array, raw=one)
+    if all(source.offset is not None for source, _ in work):
+        by_two.each(work, read, lambda one: beat(one[0].index), alone=array.nbytes < SMALL)
+    elif threads == 1:
+        for one_file in work:
+            beat(one_file[0].index)
+            read(one_file)
     else:
         with ThreadPoolExecutor(threads) as pool:
-            deque(pool.map(read, *zip(*work, strict=True)), maxlen=0)
+            deque(pool.map(read, work), maxlen=0)
     _fill_holes(stack, array)
     return array, next(iter(slopes)) if one else (1.0, 0.0)
 
 
-def _read_named(
-    source: Source, at: Sequence[Place], *, beat: Beat, array: NDArray[Any], raw: bool
-) -> None:
+def _read_named(work: Work, *, array: NDArray[Any], raw: bool) -> None:
     """Read one file; name its slice when that fails."""
-    beat(source.index)
+    source, at = work
     try:
         _read(source, at, array, raw=raw)
     except MemoryError as error:

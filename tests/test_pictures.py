@@ -85,6 +85,13 @@ def test_what_was_asked_for_amiss_is_said(client: Client) -> None:
         pictures.series(client, "1.2.3", most=4, edge_px=64, window=None)
     with pytest.raises(ConfigError, match=r"must end in one of \.jpg"):
         pictures.options_for(Path("x.tif"), 64)
+    with pytest.raises(ConfigError, match="there is no folder nowhere"):
+        pictures.options_for(Path("nowhere/x.jpg"), 64)
+    with pytest.raises(ConfigError, match="40/400 is for grey images, and this one has colours"):
+        pictures.instance(client, first(client, DOPPLER), options, window="40/400")
+    doppler = first(client, DOPPLER, "SeriesInstanceUID")
+    with pytest.raises(ConfigError, match="40/400 is for grey images, and these have colours"):
+        pictures.series(client, doppler, most=4, edge_px=64, window="40/400")
 
 
 def test_a_sheet_has_the_slices_in_their_order_stack_by_stack(client: Client) -> None:
@@ -136,8 +143,9 @@ def test_an_image_that_cannot_be_read_leaves_its_place_and_says_why(tmp_path: Pa
     client = ingestd.open(tmp_path / "state")
     series = first(client, "has_pixels", "SeriesInstanceUID")
     whole = pictures.series(client, series, most=4, edge_px=64, window=None)
-    os.utime(file_of(client, first(client, "has_pixels")))
-    with pytest.raises(IngestError) as caught:
+    changed_file = file_of(client, first(client, "has_pixels"))
+    os.utime(changed_file)
+    with pytest.raises(IngestError, match=str(changed_file)) as caught:
         pictures.instance(client, first(client, "has_pixels"), config.Thumbnail())
     content = pictures.series(client, series, most=4, edge_px=64, window=None)
     before, after = (
@@ -178,5 +186,6 @@ def test_the_commands_write_files_while_the_daemon_runs(daemon: Path, tmp_path: 
         run("thumbnail", "1.2.3", "-o", str(one), state=state),
     ]
     assert [done.returncode for done in codes] == [0, 0, 2, 2, 1]
+    assert {path.name for path in tmp_path.glob(".*.part")} == set()
     with Image.open(one) as small, Image.open(sheet_of_all) as large:
         assert (small.size, large.format) == ((100, 100), "JPEG")

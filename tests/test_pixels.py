@@ -22,6 +22,7 @@ from pydicom.encaps import encapsulate, encapsulate_extended, get_frame
 from pydicom.pixels.utils import pixel_array
 
 from ingestd.dicom import decoders, pixels
+from ingestd.dicom.codestream import codestream
 from ingestd.dicom.layout import Layout
 from ingestd.errors import IngestError, Reason
 
@@ -472,7 +473,7 @@ def test_a_frame_larger_than_its_header_says_is_not_decoded(
 def test_a_frame_says_its_own_size(
     shape: tuple[int, int], encode: Callable[[NDArray[Any]], bytes]
 ) -> None:
-    found = decoders.codestream(encode(np.zeros(shape, np.uint8)))
+    found = codestream(encode(np.zeros(shape, np.uint8)))
     assert found is not None
     assert (found.rows, found.columns) == shape
 

@@ -77,6 +77,27 @@ def test_a_slice_that_harms_its_worker_costs_its_own_stack_only(
     assert rows[1]["path"] is None
 
 
+@pytest.mark.usefixtures("signals")
+def test_a_header_that_kills_workers_costs_all_stacks_that_it_may_belong_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two_echoes(tmp_path / "in", {4: "die in header"})
+    monkeypatch.setattr(reconcile.tasks, "stack", guilty.stack_badly)
+    settings = config.Config(
+        root=(config.Root(path=tmp_path / "in"),),
+        workers=config.Workers(processes=1),
+        space=config.Space(min_free_bytes=0),
+    )
+    Scan(settings, tmp_path / "state", Unseen()).run()
+    rows = ingestd.open(tmp_path / "state").sql("FROM volume ORDER BY stack").to_pylist()
+    assert [(row["split_by"], row["reason"]) for row in rows] == [
+        ("EchoNumbers=1", "worker_crashed"),
+        ("EchoNumbers=2", "missing_slices"),
+        (None, "worker_crashed"),
+    ]
+    assert "1.2.3.4.5" in rows[0]["detail"]
+
+
 def test_pixels_cut_short_cost_their_own_stack_only(tmp_path: Path) -> None:
     two_echoes(tmp_path / "in")
     content = (tmp_path / "in" / "5.dcm").read_bytes()

@@ -15,7 +15,8 @@ from pydicom.encaps import encapsulate, get_frame
 from pydicom.errors import InvalidDicomError
 
 from ingestd import config, thumbnail
-from ingestd.dicom import decoders, pixels, reduced
+from ingestd.dicom import pixels, reduced
+from ingestd.dicom.codestream import codestream
 from ingestd.dicom.layout import layout
 
 HILL = np.hypot(*np.mgrid[-64:64, -80:80])  # 0 in the middle, 102 in the corners
@@ -91,7 +92,7 @@ def test_how_small_a_frame_may_be(dataset: Dataset, times: int, shape: tuple[int
 def test_what_is_odd_or_broken_is_left_to_the_others() -> None:
     dataset = image_of((HILL * 10).astype("u2"), 12)
     one = bytearray(get_frame(dataset.PixelData, 0))
-    at, known = layout(dataset), decoders.codestream(bytes(one))
+    at, known = layout(dataset), codestream(bytes(one))
     assert known is not None
     one[24:28] = (80).to_bytes(4, "big")  # XTsiz: now there are two tiles.
     assert reduced.decode(bytes(one), at, known, 2) is None

@@ -1,6 +1,7 @@
 """Series in, volumes out: on slices that we write, and on the references of others."""
 
 import copy
+import dataclasses
 import os
 import re
 import struct
@@ -22,7 +23,7 @@ from ingestd import config, slicefile, volume, volumefiles
 from ingestd.dicom import plain, planes, sidecar
 from ingestd.errors import IngestError, Reason
 from ingestd.headers import Header, Headers
-from ingestd.model import SeriesFile, SeriesJob
+from ingestd.model import Harm, SeriesFile, SeriesJob
 
 STUDY, SERIES = "1.2.3", "1.2.3.4"
 CORPUS = Path(os.environ.get("INGESTD_TEST_CORPUS", "/nonexistent"))
@@ -711,3 +712,34 @@ def test_slopes_of_a_real_series_are_applied_as_dicom2nifti_does(tmp_path: Path)
     theirs, reference = canonical(folder.with_name(f"{folder.name}_ground_truth.nii.gz"))
     np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-4)
     np.testing.assert_allclose(affine, reference, atol=1e-2)
+
+
+@pytest.mark.parametrize("lost", [0, 2, 5], ids=["the first", "one within", "the last"])
+def test_a_header_that_cannot_be_read_never_shortens_a_volume_in_silence(
+    tmp_path: Path, lost: int
+) -> None:
+    job = written(tmp_path / "in", slices(6))
+    harm = Harm(Reason.WORKER_TIMEOUT, "took more than 60 s", in_pixels=False)
+    files = [
+        dataclasses.replace(file, harm=harm if at == lost else None)
+        for at, file in enumerate(job.files)
+    ]
+    job = dataclasses.replace(job, files=tuple(files))
+    stack, fault = built(tmp_path, job)
+    hole = lost == 2
+    assert stack["reason"] == ("missing_slices" if hole else "worker_timeout")
+    assert (stack["path"], fault["reason"]) == (None, "worker_timeout")
+    assert hole or f"1 of 6 files: 1.2.3.4.{lost + 1}: took" in stack["detail"]
+    stack, _ = built(tmp_path, job, allow_missing=True)
+    assert stack["shape"] == [6 if hole else 5, 64, 64]
+    assert f"worker_timeout): 1 of 6 files: 1.2.3.4.{lost + 1}: took" in stack["detail"]
+
+
+def test_a_slice_without_a_position_is_told_of_beside_the_volume_of_the_others(
+    tmp_path: Path,
+) -> None:
+    datasets = slices(6)
+    del datasets[5].ImagePositionPatient
+    stack, fault = built(tmp_path, written(tmp_path / "in", datasets))
+    assert (stack["shape"], fault["reason"]) == ([5, 64, 64], "no_geometry")
+    assert "may belong to it (no_geometry): 1 of 6 files" in stack["detail"]

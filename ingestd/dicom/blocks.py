@@ -30,14 +30,14 @@ def mean_grey(
         return None
     middle, length = line(modality, voi)
     ends = _ends(values.dtype, middle, length)
-    if ends is None:
-        return None
-    low, high = ends
-    kept = np.clip(values, low, high)
-    kept = np.subtract(kept, low, out=kept).view(f"u{kept.itemsize}")
     count = down * across
-    total = _sums(kept, down, across, np.dtype("u2" if (high - low) * count < 1 << 16 else "u4"))
-    return ramp(total, (middle - low) * count, length * count)
+    if ends is None or (ends[1] - ends[0]) * count >= 1 << 32:
+        return None
+    total = _sums(values, down, across, *ends)
+    middle, length = (middle - ends[0]) * count, length * count
+    if total.dtype.itemsize > 2:
+        return ramp(total, middle, length)
+    return _whole_ramp(total, middle, length, (ends[1] - ends[0]) * count)
 
 
 def _ends(dtype: np.dtype[Any], middle: float, length: float) -> tuple[int, int] | None:
@@ -53,14 +53,47 @@ def _ends(dtype: np.dtype[Any], middle: float, length: float) -> tuple[int, int]
     return (low, high) if low < high else None
 
 
-def _sums(values: NDArray[Any], down: int, across: int, kind: np.dtype[Any]) -> NDArray[Any]:
-    """Add up each block: rows first, since they lie together."""
-    rows = values[::down].astype(kind)
-    for at in range(1, down):
-        rows += values[at::down]
-    if across == 1:
-        return rows
-    total: NDArray[Any] = rows[:, ::across] + rows[:, 1::across]
-    for at in range(2, across):
-        total += rows[:, at::across]
+def _sums(
+    values: NDArray[Any], down: int, across: int, low: int, high: int
+) -> NDArray[np.unsignedinteger[Any]]:
+    """Cut values off at `low` and `high`, and add up how far each block is above `low`.
+
+    Rows first, since they lie together. Sums of signed values may wrap: they are right again once
+    `low` is taken off.
+    """
+    narrow = (high - low) * down * across < 1 << 16
+    signed, kind = (np.int16, np.dtype(np.uint16)) if narrow else (np.int32, np.dtype(np.uint32))
+
+    kept = np.clip(values, values.dtype.type(low), values.dtype.type(high))
+    if kept.dtype.kind == "i":
+        kept = kept.astype(signed, copy=False)
+    kept = kept.view(kind) if kept.itemsize == kind.itemsize else kept.astype(kind)
+    rows = kept if down == 1 else kept[::down] + kept[1::down]
+    for row in range(2, down):
+        rows += kept[row::down]
+    rows -= kind.type(low * down % (1 << 8 * kind.itemsize))
+    while narrow and across % 2 == 0:  # The upper half of the product holds the sum of both.
+        pairs = rows.view(np.uint32)
+        rows = np.right_shift(pairs * np.uint32(0x10001), 16).astype(kind)
+        across //= 2
+    total: NDArray[np.unsignedinteger[Any]] = rows[:, ::across]
+    for column in range(1, across):
+        total = total + rows[:, column::across]
     return total
+
+
+def _whole_ramp(values: NDArray[Any], middle: float, length: float, most: int) -> NDArray[np.uint8]:
+    """Do what `windowing.ramp` does in whole numbers, which takes half the time.
+
+    values  from 0 to `most`, below 2 ** 16
+    """
+    one = 1 << 23  # Of a grey; the values of a ramp then fill 31 bits.
+    steepness = 255 / length
+    first = 128 - middle * steepness
+    ends = first, first + most * steepness
+    start, end = (int(min(max(grey, 0.0), 255.999) * one) for grey in ends)
+    step = int((end - start) / most) % (1 << 32)  # A falling line wraps round, and comes right.
+    shades = np.multiply(values.astype(np.uint32), np.uint32(step))
+    shades += np.uint32(start)
+    np.right_shift(shades, 23, out=shades)
+    return shades.astype(np.uint8)

@@ -1,7 +1,7 @@
 """Pure. Palette colours: from indices to red, green and blue, whatever form the tables have."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ class Palette:
 
     first: int  #: the index that the first entry belongs to; smaller ones get it too
     colours: NDArray[np.uint8]  #: (entries, 3); larger indices get the last
+    lacks: str | None = None  #: when its tables are shorter than they say
 
     def look_up(self, indices: NDArray[Any]) -> NDArray[np.uint8]:
         """Give the colours of indices, as (..., 3)."""
@@ -34,18 +35,30 @@ def palette(dataset: Dataset, *, big_endian: bool) -> Palette:
     spec    PS3.3 C.7.6.3.1.5 and C.7.6.3.1.6, segments C.7.9.2
     """
     channels = [_channel(dataset, name, big_endian=big_endian) for name in ("Red", "Green", "Blue")]
-    length = min(len(entries) for _, entries, _ in channels)
-    colours = np.stack([entries[:length] for _, entries, _ in channels], axis=-1)
-    bits = max(bits for _, _, bits in channels)
+    length = min(len(one.entries) for one in channels)
+    colours = np.stack([one.entries[:length] for one in channels], axis=-1)
+    bits = max(one.bits for one in channels)
+    said = max(one.said for one in channels)
+    lacks = f"the palette has {length} of the {said} entries that it declares"
     # Some writers say 16 bits and put 8 into the lower half.
     shift = bits - 8 if colours.max(initial=0) > 255 else 0
-    return Palette(first=channels[0][0], colours=np.right_shift(colours, shift).astype(np.uint8))
+    return Palette(
+        first=channels[0].first,
+        colours=np.right_shift(colours, shift).astype(np.uint8),
+        lacks=lacks if length < said else None,
+    )
 
 
-def _channel(
-    dataset: Dataset, name: str, *, big_endian: bool
-) -> tuple[int, NDArray[np.uint16], int]:
-    """Give the first index, the entries and the bits of one colour."""
+class _Channel(NamedTuple):
+    """The table of one colour."""
+
+    first: int
+    entries: NDArray[np.uint16]
+    bits: int
+    said: int  #: how many entries the header declares
+
+
+def _channel(dataset: Dataset, name: str, *, big_endian: bool) -> _Channel:
     descriptor = numbers(dataset, f"{name}PaletteColorLookupTableDescriptor")
     if len(descriptor) != 3 or descriptor[2] not in {8, 16}:
         raise _unusable(f"{name}: no descriptor, or not one of 8 or 16 bits")
@@ -64,7 +77,7 @@ def _channel(
         entries = expanded(_words(segments, bits, big_endian=big_endian), bits)
     if not entries.size:
         raise _unusable(f"{name}: no entries")
-    return first, entries[:length], bits
+    return _Channel(first, entries[:length], bits, length)
 
 
 def expanded(words: NDArray[np.uint16], bits: int) -> NDArray[np.uint16]:

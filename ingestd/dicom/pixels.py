@@ -1,5 +1,6 @@
 """Edge: one frame of stored values, whatever the transfer syntax."""
 
+import io
 import logging
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,8 +11,8 @@ from pydicom import Dataset, uid
 from pydicom.encaps import get_frame
 
 from ingestd.dicom import decoders, reduced
+from ingestd.dicom.codestream import Codestream, codestream
 from ingestd.dicom.colour import ycc_to_rgb
-from ingestd.dicom.decoders import Codestream
 from ingestd.dicom.header import Header
 from ingestd.dicom.layout import (
     BAD_VALUE,
@@ -195,12 +196,14 @@ def _encapsulated(pixels: Stored, at: Layout, index: int, times: int) -> Decoded
     """Find the fragments of one frame and give them to one decoder after the other."""
     one = _fragments(pixels, at, index)
     believable(at, len(one))
-    known = decoders.codestream(one)
+    known = codestream(one)
     if known is not None and (known.rows, known.columns) != (at.rows, at.columns):
         raise IngestError(
             Reason.DECODER_FAILED,
             f"the header says {at.rows} x {at.columns}, the frame {known.rows} x {known.columns}",
         )
+    if known is not None and known.lacks:
+        raise IngestError(Reason.DECODER_FAILED, f"truncated: {known.lacks}")
     if times > 1 and known is not None and at.syntax in reduced.SYNTAXES:
         smaller = _smaller(one, at, known, times)
         if smaller is not None:
@@ -234,13 +237,45 @@ def _smaller(one: bytes, at: Layout, known: Codestream, times: int) -> Decoded |
 def _fragments(pixels: Stored, at: Layout, index: int) -> bytes:
     """Join the fragments of one frame, by the offset table when there is one."""
     try:
-        whole, offsets = bytes(pixels.content), pixels.offsets
-        one: bytes = get_frame(whole, index, number_of_frames=at.frames, extended_offsets=offsets)
+        one: bytes = get_frame(
+            _View(pixels.content),
+            index,
+            number_of_frames=at.frames,
+            extended_offsets=pixels.offsets,
+        )
     except Exception as error:
         raise IngestError(Reason.DECODER_FAILED, f"fragments: {_one_line(error)}") from error
     if not one:
         raise IngestError(Reason.DECODER_FAILED, f"truncated: frame {index} has no bytes")
     return one
+
+
+class _View(io.RawIOBase):
+    """Bytes to read from without a copy of them all: a slide may have thousands of frames."""
+
+    def __init__(self, content: bytes | memoryview) -> None:
+        self._content, self._at = memoryview(content), 0
+
+    def readable(self) -> bool:
+        """Say yes."""
+        return True
+
+    def seekable(self) -> bool:
+        """Say yes."""
+        return True
+
+    def readinto(self, memory: Any) -> int:
+        """Give what fits, as files do."""
+        found = self._content[self._at : self._at + len(memory)]
+        memory[: len(found)] = found
+        self._at += len(found)
+        return len(found)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Go there, as files do."""
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: len(self._content)}[whence]
+        self._at = max(0, start + offset)
+        return self._at
 
 
 def _as_stored(values: NDArray[Any], at: Layout, known: Codestream | None) -> NDArray[Any]:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 from pydicom import uid
 
+from ingestd.dicom.codestream import Codestream
 from ingestd.dicom.colour import to_rgb
-from ingestd.dicom.decoders import Codestream
 from ingestd.dicom.layout import Layout
 
 SYNTAXES = frozenset(

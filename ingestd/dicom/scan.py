@@ -7,6 +7,9 @@ meaning of only those. What is unusual here is left to pydicom: big endian, defl
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
 
 PREAMBLE_BYTES = 132
 PIXELS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
@@ -32,13 +35,49 @@ class TooShort(Exception):
     """The elements go on behind the bytes that were given."""
 
 
+Span: TypeAlias = tuple[int, int]  #: where bytes begin and end
+Pixels: TypeAlias = tuple[int, bytes, int, int]  #: tag, VR (empty when implicit), offset, length
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scan:
     """What lies in front of the pixels."""
 
     syntax: bytes  #: transfer syntax UID
     values: dict[int, bytes]  #: of the elements that were wanted, as they are
-    pixels: tuple[int, bytes, int, int]  #: tag, VR (empty when implicit), offset, length
+    pixels: Pixels
+    places: dict[int, Span]  #: of those values
+    heads: list[Span]  #: of all that says where elements begin and end
+
+
+class Form:
+    """What files have in common that are the same but for the values of some elements.
+
+    Whoever fits has the same elements at the same places, so that nobody has to walk over them.
+    """
+
+    def __init__(self, content: bytes, found: Scan, varying: frozenset[int]) -> None:
+        """Take it from a file that was walked over."""
+        steady = [place for tag, place in found.places.items() if tag not in varying]
+        spans = np.array([*found.heads, *steady], dtype=np.intp).reshape(-1, 2)
+        lengths = spans[:, 1] - spans[:, 0]
+        starts = np.repeat(spans[:, 0] - np.cumsum(lengths) + lengths, lengths)
+        self._at = starts + np.arange(lengths.sum())
+        self._bytes = np.frombuffer(content, np.uint8)[self._at].tobytes()
+        start, end = found.heads[
+            -1
+        ]  # That of the pixels: seldom right in a file that does not fit.
+        self._last, self._last_bytes = slice(start, end), content[start:end]
+        self._varying = {tag: at for tag, at in found.places.items() if tag in varying}
+        self.pixels = found.pixels
+
+    def varying(self, content: bytes) -> dict[int, bytes] | None:
+        """Give the values that may vary; None when the file does not fit."""
+        if content[self._last] != self._last_bytes:
+            return None
+        if np.frombuffer(content, np.uint8)[self._at].tobytes() != self._bytes:
+            return None
+        return {tag: content[start:end] for tag, (start, end) in self._varying.items()}
 
 
 def scan(content: bytes, wanted: Mapping[int, bytes]) -> Scan:
@@ -51,20 +90,23 @@ def scan(content: bytes, wanted: Mapping[int, bytes]) -> Scan:
     if content[PREAMBLE_BYTES - 4 : PREAMBLE_BYTES] != b"DICM":
         raise Unusual("no preamble")
     try:
-        meta, at = _meta(content)
+        heads = [(PREAMBLE_BYTES - 4, PREAMBLE_BYTES)]
+        meta, at = _meta(content, heads)
         if meta in UNUSUAL or not meta:
             raise Unusual(f"transfer syntax {meta.decode('ascii', 'replace')}")
         walk = _implicit if meta == IMPLICIT else _explicit
-        values, pixels = walk(content, at, wanted)
+        places, pixels = walk(content, at, wanted, heads)
     except struct.error as error:
         raise TooShort from error
-    return Scan(syntax=meta, values=values, pixels=pixels)
+    values = {tag: content[start:end] for tag, (start, end) in places.items()}
+    return Scan(syntax=meta, values=values, pixels=pixels, places=places, heads=heads)
 
 
-def _meta(content: bytes) -> tuple[bytes, int]:
+def _meta(content: bytes, heads: list[Span]) -> tuple[bytes, int]:
     """Return the transfer syntax, and where the data set begins."""
     at, syntax = PREAMBLE_BYTES, b""
     while True:
+        start = at
         group, element, vr, length = _SHORT.unpack_from(content, at)
         if group != 2:
             return syntax, at
@@ -74,40 +116,43 @@ def _meta(content: bytes) -> tuple[bytes, int]:
             at += 4
         elif vr not in SHORT_VRS:
             raise Unusual("file meta without VR")
+        heads.append((start, at))
         if group << 16 | element == TRANSFER_SYNTAX:
             syntax = content[at : at + length].rstrip(b"\0 ")
+            heads.append((at, min(at + length, len(content))))
         at += length
 
 
 def _explicit(
-    content: bytes, at: int, wanted: Mapping[int, bytes]
-) -> tuple[dict[int, bytes], tuple[int, bytes, int, int]]:
-    values: dict[int, bytes] = {}
+    content: bytes, at: int, wanted: Mapping[int, bytes], heads: list[Span]
+) -> tuple[dict[int, Span], Pixels]:
+    places: dict[int, Span] = {}
     unpack, unpack_long, end = _SHORT.unpack_from, _LONG.unpack_from, len(content)
     while True:
+        start = at
         group, element, vr, length = unpack(content, at)
         tag = group << 16 | element
         at += 8
         if vr in LONG_VRS:
             (length,) = unpack_long(content, at)
             at += 4
-            if tag in PIXELS:
-                return values, (tag, vr, at, length)
-            if length == UNDEFINED:
-                start, at = at, _sequence_end(content, at, explicit=vr != b"UN")
-                length = 0
-                if tag in wanted:
-                    _must(vr, wanted[tag])
-                    values[tag] = content[start:at]
-                continue
         elif vr not in SHORT_VRS:
             raise Unusual(f"VR {vr!r}")
+        heads.append((start, at))
+        if tag in PIXELS:
+            if vr in LONG_VRS:
+                return places, (tag, vr, at, length)
+            raise Unusual(f"VR {vr!r} of pixels")
+        start = at
+        if length == UNDEFINED:
+            at = _sequence_end(content, at, heads, explicit=vr != b"UN")
+        else:
+            at += length
         if tag in wanted:
-            if at + length > end:
+            if at > end:
                 raise TooShort
             _must(vr, wanted[tag])
-            values[tag] = content[at : at + length]
-        at += length
+            places[tag] = start, at
 
 
 def _must(vr: bytes, expected: bytes) -> None:
@@ -116,43 +161,53 @@ def _must(vr: bytes, expected: bytes) -> None:
 
 
 def _implicit(
-    content: bytes, at: int, wanted: Mapping[int, bytes]
-) -> tuple[dict[int, bytes], tuple[int, bytes, int, int]]:
-    values: dict[int, bytes] = {}
+    content: bytes, at: int, wanted: Mapping[int, bytes], heads: list[Span]
+) -> tuple[dict[int, Span], Pixels]:
+    places: dict[int, Span] = {}
     while True:
         group, element, length = _IMPLICIT.unpack_from(content, at)
         tag = group << 16 | element
+        heads.append((at, at + 8))
         at += 8
         if tag in PIXELS:
-            return values, (tag, b"", at, length)
+            return places, (tag, b"", at, length)
         start = at
-        at = _sequence_end(content, at, explicit=False) if length == UNDEFINED else at + length
+        if length == UNDEFINED:
+            at = _sequence_end(content, at, heads, explicit=False)
+        else:
+            at += length
         if tag in wanted:
             if at > len(content):
                 raise TooShort
-            values[tag] = content[start:at]
+            places[tag] = start, at
 
 
-def _sequence_end(content: bytes, at: int, *, explicit: bool) -> int:
+def _sequence_end(content: bytes, at: int, heads: list[Span], *, explicit: bool) -> int:
     """Return where a sequence of undefined length ends."""
     while True:
         group, element, length = _IMPLICIT.unpack_from(content, at)
+        heads.append((at, at + 8))
         at += 8
         tag = group << 16 | element
         if tag == SEQUENCE_END:
             return at
         if tag != ITEM:
             raise Unusual("something between the items of a sequence")
-        at = _item_end(content, at, explicit=explicit) if length == UNDEFINED else at + length
+        if length == UNDEFINED:
+            at = _item_end(content, at, heads, explicit=explicit)
+        else:
+            at += length
 
 
-def _item_end(content: bytes, at: int, *, explicit: bool) -> int:
+def _item_end(content: bytes, at: int, heads: list[Span], *, explicit: bool) -> int:
     """Return where an item of undefined length ends."""
     while True:
+        start = at
         group, element, length = _IMPLICIT.unpack_from(content, at)
         tag = group << 16 | element
         at += 8
         if tag == ITEM_END:
+            heads.append((start, at))
             return at
         nested = False
         if explicit:
@@ -165,7 +220,8 @@ def _item_end(content: bytes, at: int, *, explicit: bool) -> int:
                 length >>= 16
             else:
                 raise Unusual(f"VR {vr!r}")
+        heads.append((start, at))
         if length == UNDEFINED:
-            at = _sequence_end(content, at, explicit=explicit and not nested)
+            at = _sequence_end(content, at, heads, explicit=explicit and not nested)
         else:
             at += length

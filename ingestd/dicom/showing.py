@@ -28,6 +28,8 @@ _KEYWORDS = (
     *("Rows", "Columns", "SamplesPerPixel", "NumberOfFrames", "PhotometricInterpretation"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PlanarConfiguration"),
     *("ExtendedOffsetTable", "ExtendedOffsetTableLengths"),
+    *("SOPClassUID", "TotalPixelMatrixRows", "TotalPixelMatrixColumns"),
+    "DimensionOrganizationType",
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
     *("PixelSpacing", "ImagerPixelSpacing", "PixelAspectRatio"),
     *("ModalityLUTSequence", "RescaleSlope", "RescaleIntercept", "DoseGridScaling"),

@@ -24,6 +24,7 @@ class Problem(NamedTuple):
     meta_mismatch      file meta and data set name different instances or classes
     truncated          the pixel data is shorter than the header says
     pixels_absent      Rows and Columns without pixel data
+    odd_pixels         there is a picture, but of another frame, or with part of a palette
     trailing_bytes     something after the last element that is none
     too_many_problems  this file has more problems than are kept
     """
