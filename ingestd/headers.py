@@ -184,6 +184,8 @@ def _elsewhere(
     raises  ValueError when one of those elements is not plain numbers or text
     """
     text = {name: _text(values.get(tag)) for name, tag in VARYING.items()}
+    if not text["SOPInstanceUID"]:
+        raise ValueError("SOPInstanceUID is absent")
     place = (text["ImagePositionPatient"] or "").split("\\")
     x, y, z = (float(one) for one in place)
     keys: dict[str, Value] = {n: v for n, v in known.plane.keys.items() if n not in VARYING_KEYS}
@@ -195,7 +197,7 @@ def _elsewhere(
             keys[name] = kind(one) if one else None
     plane = replace(
         known.plane,
-        SOPInstanceUID=text["SOPInstanceUID"] or "",
+        SOPInstanceUID=text["SOPInstanceUID"],
         position=planes.vector((x, y, z)),
         precision_mm=planes.precision(place),
         number=int(text["InstanceNumber"]) if text["InstanceNumber"] else None,

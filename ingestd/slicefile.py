@@ -201,6 +201,11 @@ def source(
     raises  IngestError `no_pixels` or `decoder_failed`
     """
     at = layout(dataset)
+    try:
+        rescale = tuple(_rescale(dataset, at.frames))
+    except BAD_VALUE as error:
+        words = f"slope or intercept cannot be read ({type(error).__name__})"
+        raise IngestError(Reason.DECODER_FAILED, words) from error
     size = at.frame_bits // 8
     straight = (
         offset is not None
@@ -214,7 +219,7 @@ def source(
         layout=at,
         offset=offset if straight else None,
         length=size,
-        rescale=tuple(_rescale(dataset, at.frames)),
+        rescale=rescale,
         tiles=mosaic.tiles(dataset) if at.frames == 1 else None,
     )
     if straight and (length < size * at.frames or not found.is_whole):

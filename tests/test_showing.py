@@ -188,7 +188,6 @@ def test_ct_windows_go_the_short_way() -> None:
 
 def test_pictures_for_jpeg_are_those_of_pillow() -> None:
     grey = np.random.default_rng(1).integers(0, 256, (60, 90)).astype(np.uint8)
-    image = Image.fromarray(grey)
     out = BytesIO()
-    image.save(out, "jpeg", quality=80)
-    assert thumbnail._encoded(image, config.Thumbnail(quality=80)) == out.getvalue()
+    Image.fromarray(grey).save(out, "jpeg", quality=80)
+    assert thumbnail._encoded(grey, config.Thumbnail(quality=80)) == out.getvalue()

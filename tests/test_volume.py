@@ -539,11 +539,37 @@ def test_the_preview_shows_the_head_up_and_the_left_side_on_the_right(tmp_path: 
     assert corners == [False, True, False, False]
 
 
+def unscanned(_: Headers, _handle: Any, content: bytes) -> tuple[bytes, None]:
+    return content, None
+
+
 def by_pydicom(job: SeriesJob, monkeypatch: pytest.MonkeyPatch) -> list[Header]:
     """What the headers say when pydicom alone reads them."""
     with monkeypatch.context() as patch:
-        patch.setattr(Headers, "_scanned", lambda *_: None)
+        patch.setattr(Headers, "_scanned", unscanned)
         return described(job, [Headers() for _ in job.files])
+
+
+def test_what_has_the_form_of_another_says_what_it_says_alone(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    made = slices(2)
+    made[1].save_as(tmp_path / "in" / "plain.dcm")
+    plain_one = job_of([tmp_path / "in" / "plain.dcm"]).files[0]
+    content = (tmp_path / "in" / "plain.dcm").read_bytes()
+    pixels = content.index(b"\xe0\x7f\x10\x00")
+    rng, reader, differ = np.random.default_rng(6), Headers(), 0
+    for k in range(300):
+        other = bytearray(content)
+        for at in rng.integers(128, pixels + 12, 1 + k % 2):
+            other[at] ^= 1 << rng.integers(8)
+        place = tmp_path / "in" / f"{k}.dcm"
+        place.write_bytes(other)
+        file = dataclasses.replace(plain_one, path=place.name, mtime_ns=place.stat().st_mtime_ns)
+        reader.read(0, plain_one)
+        found = read_alone(file, reader)
+        assert found == read_alone(file), k
+        differ += found != read_alone(plain_one)
+    assert differ > 200
 
 
 def test_the_table_of_elements_is_that_of_the_standard() -> None:
@@ -573,7 +599,7 @@ def test_every_real_header_says_what_pydicom_says(monkeypatch: pytest.MonkeyPatc
         )
         found = read_alone(file)
         with monkeypatch.context() as patch:
-            patch.setattr(Headers, "_scanned", lambda *_: None)
+            patch.setattr(Headers, "_scanned", unscanned)
             assert found == read_alone(file), path.name
         with_pixels += isinstance(found, Header)
         without += not isinstance(found, Header)
@@ -581,9 +607,9 @@ def test_every_real_header_says_what_pydicom_says(monkeypatch: pytest.MonkeyPatc
     assert without > 40
 
 
-def read_alone(file: SeriesFile) -> Header | str:
+def read_alone(file: SeriesFile, reader: Headers | None = None) -> Header | str:
     try:
-        found = Headers().read(0, file)
+        found = (reader or Headers()).read(0, file)
     except IngestError as error:
         return str(error)
     return found._replace(source=str(found.source)) if is_error(found.source) else found

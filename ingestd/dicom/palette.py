@@ -70,7 +70,7 @@ def _channel(dataset: Dataset, name: str, *, big_endian: bool) -> _Channel:
     data = _bytes(dataset, f"{name}PaletteColorLookupTableData")
     if data:
         # Entries of 8 bits come packed in pairs, with a byte of padding after an odd number.
-        wide = len(data) >= 2 * length
+        wide = len(data) >= 2 * length or (bits == 16 and len(data) < length)
         entries = _words(data, 16 if wide else 8, big_endian=big_endian)
     else:
         segments = _bytes(dataset, f"Segmented{name}PaletteColorLookupTableData")

@@ -65,13 +65,14 @@ def planes(dataset: Dataset) -> list[Plane]:
     dataset  the header; its pixel data may be left out, but an element must stand in for it
     raises   IngestError `no_pixels`, `segmentation` or `no_geometry`
     """
-    if not any(keyword in dataset for keyword in PIXEL_KEYWORDS):
-        raise IngestError(Reason.NO_PIXELS, "there are no pixels in it")
-    if str(dataset.get("SOPClassUID")) in SEGMENTATIONS:
-        raise IngestError(
-            Reason.SEGMENTATION, "its frames are segments, drawn on the slices of another series"
-        )
     try:
+        if not any(keyword in dataset for keyword in PIXEL_KEYWORDS):
+            raise IngestError(Reason.NO_PIXELS, "there are no pixels in it")
+        if str(dataset.get("SOPClassUID")) in SEGMENTATIONS:
+            raise IngestError(
+                Reason.SEGMENTATION,
+                "its frames are segments, drawn on the slices of another series",
+            )
         if (
             "PerFrameFunctionalGroupsSequence" in dataset
             and dataset.PerFrameFunctionalGroupsSequence

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from ingestd.dicom.frames import item
 from ingestd.dicom.geometry import Stack
+from ingestd.dicom.layout import BAD_VALUE
 from ingestd.dicom.plane import Plane, Value
 from ingestd.dicom.planes import value
 
@@ -48,22 +50,39 @@ def about(dataset: Dataset) -> dict[str, Any]:
     """Pick from a header what describes its series."""
     found: dict[str, Any] = {}
     for keyword in SAME:
-        if (one := value(dataset, keyword)) is not None:
+        if (one := _said(dataset, keyword)) is not None:
             found[BIDS_NAMES.get(keyword, keyword)] = list(one) if isinstance(one, tuple) else one
     for keyword in MILLISECONDS:
-        one = value(dataset, keyword)
+        one = _said(dataset, keyword)
         if isinstance(one, float):
             found[keyword] = one / 1000
-    shared = dataset.get("SharedFunctionalGroupsSequence") or [{}]
-    own = dataset.get("PerFrameFunctionalGroupsSequence") or [{}]
     if "RescaleType" not in found:
-        transform = item("PixelValueTransformationSequence", own[0], shared[0])
-        if transform is not None and transform.get("RescaleType"):
-            found["RescaleType"] = str(transform.RescaleType)
-    timing = item("MRTimingAndRelatedParametersSequence", own[0], shared[0])
-    if "RepetitionTime" not in found and timing is not None and timing.get("RepetitionTime"):
-        found["RepetitionTime"] = float(timing.RepetitionTime) / 1000
+        kind = _grouped(dataset, "PixelValueTransformationSequence", "RescaleType")
+        found |= {"RescaleType": str(kind)} if kind else {}
+    if "RepetitionTime" not in found:
+        time = _grouped(dataset, "MRTimingAndRelatedParametersSequence", "RepetitionTime")
+        found |= {"RepetitionTime": float(time) / 1000} if isinstance(time, int | float) else {}
     return found
+
+
+def _said(dataset: Dataset, keyword: str) -> Value:
+    """Give a value; None when it is absent or breaks its VR, which `problem` says already."""
+    try:
+        found = value(dataset, keyword)
+    except BAD_VALUE:
+        return None
+    return None if isinstance(found, float) and not math.isfinite(found) else found
+
+
+def _grouped(dataset: Dataset, group: str, keyword: str) -> Value:
+    """Give a value of a functional group of the first frame, or that all frames share."""
+    try:
+        shared = dataset.get("SharedFunctionalGroupsSequence") or [{}]
+        own = dataset.get("PerFrameFunctionalGroupsSequence") or [{}]
+        found = item(group, own[0], shared[0])
+    except BAD_VALUE:
+        return None
+    return _said(found, keyword) if found is not None else None
 
 
 def units(known: dict[str, Any]) -> str | None:
