@@ -207,6 +207,8 @@ def _elsewhere(
     if known.rescales:
         slope = float(text["RescaleSlope"]) if text["RescaleSlope"] else 1.0
         rescale = ((slope, float(text["RescaleIntercept"] or 0)),)
+        if not all(abs(one) <= slicefile.MOST_RESCALE for one in rescale[0]):
+            raise ValueError("no slope or intercept that a volume could hold")
     offset = None if known.source.offset is None else pixels
     source = replace(known.source, index=index, file=file, offset=offset, rescale=rescale)
     if not source.is_whole:

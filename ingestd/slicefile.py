@@ -37,6 +37,8 @@ PIXEL_TAGS = {
 }
 UNDEFINED = 0xFFFFFFFF
 
+MOST_RESCALE = 1e30  #: no slope and no intercept is larger; volumes hold 32-bit floats
+
 Rescale = tuple[float, float]
 
 
@@ -203,6 +205,8 @@ def source(
     at = layout(dataset)
     try:
         rescale = tuple(_rescale(dataset, at.frames))
+        if not all(abs(one) <= MOST_RESCALE for pair in rescale for one in pair):
+            raise ValueError("not a number, or none that a volume could hold")
     except BAD_VALUE as error:
         words = f"slope or intercept cannot be read ({type(error).__name__})"
         raise IngestError(Reason.DECODER_FAILED, words) from error

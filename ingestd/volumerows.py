@@ -9,8 +9,13 @@ from ingestd.model import SeriesJob
 
 def description(stack: Stack) -> str:
     """Say in NIfTI's 79 characters what matters most."""
-    holes = f"{len(stack.missing_mm)} slices missing" if stack.missing_mm else ""
+    holes = f"{counted(len(stack.missing_mm))} missing" if stack.missing_mm else ""
     return "; ".join(word for word in ("ingestd", holes, stack.split_by) if word)
+
+
+def counted(slices: int) -> str:
+    """Write how many slices."""
+    return "1 slice" if slices == 1 else f"{slices} slices"
 
 
 def row(job: SeriesJob, number: int, outcome: Outcome) -> dict[str, Any]:
@@ -42,7 +47,8 @@ def _remarks(stack: Stack) -> list[str]:
     words = [stack.detail] if stack.detail else []
     holes = sum(plane is None for timepoint in stack.timepoints for plane in timepoint)
     if holes:
-        words.append(f"{holes} slices are missing and filled with the lowest value there is")
+        verb = "is" if holes == 1 else "are"
+        words.append(f"{counted(holes)} {verb} missing and filled with the lowest value there is")
     if stack.tilt_degrees > TILT_DEGREES:
         words.append(f"tilted by {stack.tilt_degrees:.3g} degrees; the affine carries the shear")
     return words

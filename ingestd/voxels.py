@@ -42,8 +42,8 @@ def stacked(
     threads  so many files are decoded at once, without beats if there are several
     return   (timepoints, slices, rows, columns[, samples]) of stored values with the slope and
              intercept of all of them; or float32 of rescaled values with (1, 0) when those differ
-    raises   IngestError as `open_unchanged`; with the slice's name when it cannot be decoded, or
-             there is no memory for it
+    raises   IngestError as `open_unchanged`; `decoder_failed` when all slopes are 0; with the
+             slice's name when it cannot be decoded, or there is no memory for it
     """
     places: dict[str, list[Place]] = {}
     for t, timepoint in enumerate(stack.timepoints):
@@ -55,6 +55,9 @@ def stacked(
     )
     slopes = {source.rescale_of(_frame(source, plane)) for source, at in work for *_, plane in at}
     one = len(slopes) == 1
+    if one and next(iter(slopes))[0] == 0:
+        words = "RescaleSlope is 0 in all slices: every voxel would have the same value"
+        raise IngestError(Reason.DECODER_FAILED, words)
     array = _room(stack, [source for source, _ in work], raw=one)
 
     read = partial(_read_named, array=array, raw=one)

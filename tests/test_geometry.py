@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -433,3 +434,25 @@ def test_half_of_the_slices_lost_at_random_still_finds_the_step() -> None:
     planes = [plane for k, plane in enumerate(slices(9)) if k not in {2, 5}]
     found = judge([planes], allow_missing=False)
     assert found.slice_spacing_mm == pytest.approx(3.0)
+
+
+def test_more_places_than_slices_can_explain_are_no_stack() -> None:
+    far = [0.0, *(1.0 + k for k in range(600)), *(601.0 + 900 * k for k in range(1, 30))]
+    planes = [
+        replace(plane, position=(0.0, 0.0, z)) for plane, z in zip(slices(630), far, strict=True)
+    ]
+    (found,) = stacks(planes, allow_missing=True)
+    assert isinstance(found, NotAStack)
+    assert found.reason is Reason.UNEVEN_SPACING
+    assert "630 slices on 26702 places" in found.detail
+
+
+def test_a_thousand_directions_are_told_apart() -> None:
+    turned = [
+        replace(slices(1, turn=(0, 0, 0.05 * k), first=k)[0], position=(0.0, 0.0, 3.0 * j))
+        for j in range(3)
+        for k in range(1000)
+    ]
+    found = stacks(turned, allow_missing=False)
+    assert [type(one) for one in found] == [Stack] * 1000
+    assert {len(one.positions_mm) for one in found} == {3}

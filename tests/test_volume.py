@@ -18,6 +18,8 @@ from PIL import Image
 from pydicom import Dataset
 from pydicom.data import get_testdata_file
 from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
 
 from ingestd import config, slicefile, volume, volumefiles
 from ingestd.dicom import plain, planes, sidecar
@@ -364,7 +366,7 @@ def test_a_hole_is_filled_and_said_so_when_allowed(tmp_path: Path) -> None:
     assert "filled" in row["detail"]
     assert voxels(tmp_path, row)[:, 0, 0].tolist() == [10, 20, 10, 40, 50]
     image = nibabel.load(tmp_path / "state" / row["path"])
-    assert b"1 slices missing" in bytes(image.header["descrip"])
+    assert b"1 slice missing" in bytes(image.header["descrip"])
 
 
 def test_a_tilted_stack_keeps_the_shear(tmp_path: Path) -> None:
@@ -769,3 +771,36 @@ def test_a_slice_without_a_position_is_told_of_beside_the_volume_of_the_others(
     stack, fault = built(tmp_path, written(tmp_path / "in", datasets))
     assert (stack["shape"], fault["reason"]) == ([5, 64, 64], "no_geometry")
     assert "may belong to it (no_geometry): 1 of 6 files" in stack["detail"]
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "expected"),
+    [
+        pytest.param("ImagePositionPatient", b"0\\0\\1e300 ", "no_geometry", id="far away"),
+        pytest.param("ImagePositionPatient", b"nan\\0\\0 ", "no_geometry", id="nowhere"),
+        pytest.param("PixelSpacing", b"1e-300\\1e-300 ", "no_geometry", id="no size"),
+        pytest.param("PixelSpacing", b"1e30\\1e30 ", "no_geometry", id="larger than the earth"),
+        pytest.param("RescaleSlope", b"nan ", "decoder_failed", id="slope no number"),
+        pytest.param("RescaleSlope", b"1e300 ", "decoder_failed", id="slope of no float32"),
+        pytest.param("RescaleIntercept", b"-1e400", "decoder_failed", id="intercept endless"),
+        pytest.param("RescaleSlope", b"0 ", "decoder_failed", id="slope 0"),
+    ],
+)
+@pytest.mark.parametrize("count", [1, 5], ids=["one slice", "all slices"])
+def test_numbers_that_mean_nothing_never_become_a_volume(
+    tmp_path: Path, keyword: str, value: bytes, expected: str, count: int
+) -> None:
+    datasets, tag = slices(5), Tag(keyword)
+    for one in datasets[-count:]:
+        one._dict[tag] = RawDataElement(tag, "DS", len(value), value, 0, False, True)
+    rows = built(tmp_path, written(tmp_path / "in", datasets))
+    if count == 1 and (keyword, value) == ("RescaleSlope", b"0 "):  # A PET slice without counts.
+        assert (rows[0]["dtype"], voxels(tmp_path, rows[0])[-1].any()) == ("float32", False)
+        return
+    assert rows[-1]["reason"] == expected
+    stack = rows[0]
+    if expected == "no_geometry" and count == 1:
+        assert stack["shape"] == [4, 64, 64]
+        assert "may belong to it (no_geometry): 1 of 5 files" in stack["detail"]
+    else:
+        assert stack["path"] is None

@@ -28,6 +28,7 @@ __all__ = ["NotAStack", "Plane", "Stack", "judge", "not_a_stack"]
 STEP_TOLERANCE = 0.01  #: of the step; a gap that differs more is not the step
 HOLE_TOLERANCE = 0.05  #: of the step; a gap this near to k steps lacks k - 1 slices
 MOST_LOST = 1000  #: steps in one gap; more is another place, not a hole
+MOST_HOLES = 10_000  #: in a stack; more of them is no stack
 DRIFT_MM = 0.1  #: how far a slice may lie beside the line through the stack
 TILT_DEGREES = 0.5  #: a larger angle between stacking direction and normal is a tilt
 
@@ -111,6 +112,9 @@ def judge(timepoints: Sequence[Sequence[Plane]], *, allow_missing: bool) -> Stac
         detail = _twice(planes, where, int(gaps.argmin()))
         return not_a_stack(Reason.DUPLICATE_POSITION, detail, every)
     line = _line(planes, gaps)
+    if line.steps.sum() - len(gaps) > MOST_HOLES:
+        detail = f"{len(planes)} slices on {int(line.steps.sum()) + 1} places; too few for a volume"
+        return not_a_stack(Reason.UNEVEN_SPACING, detail, every)
     stack = _stack(timepoints, line)
     if words := _uneven(line) or _drift(line):
         return not_a_stack(Reason.UNEVEN_SPACING, words, every, measured=stack)
@@ -237,6 +241,9 @@ def _stack(timepoints: Sequence[Sequence[Plane]], line: _Line) -> Stack:
 
 def _on_grid(planes: Sequence[Plane], across: Floats, places: Floats) -> tuple[Plane | None, ...]:
     slots: list[Plane | None] = [None] * len(places)
-    for plane in planes:
-        slots[int(np.abs(places - np.array(plane.position) @ across).argmin())] = plane
+    where = np.array([plane.position for plane in planes]) @ across
+    step = (places[-1] - places[0]) / (len(places) - 1)
+    rungs = np.clip(np.rint((where - places[0]) / step), 0, len(places) - 1)
+    for plane, rung in zip(planes, rungs.astype(int).tolist(), strict=True):
+        slots[rung] = plane
     return tuple(slots)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 UNIT_TOLERANCE = 0.01  #: direction cosines this far from length 1 are no directions
 RIGHT_ANGLE = 0.01  #: cosine between row and column above which they are not perpendicular
 
+MOST_MM = 1e6  #: a kilometre: further away, and below one part of it, nothing was measured
+
 #: What always sets slices apart, in the order in which `split_by` names it.
 CLASSES = (
     "SeriesNumber",
@@ -116,7 +118,7 @@ def _plane(dataset: Dataset, own: Mapping[str, Any]) -> Plane:
         if found is None or len(found) != count:
             raise IngestError(Reason.NO_GEOMETRY, f"{keyword} is absent or not of {count} values")
     rows, columns = (float(spacing[0]), float(spacing[1]))
-    if not (0 < rows < np.inf and 0 < columns < np.inf):
+    if not all(1 / MOST_MM <= one <= MOST_MM for one in (rows, columns)):
         raise IngestError(Reason.NO_GEOMETRY, f"PixelSpacing is {rows:g} x {columns:g} mm")
     number = get("number") if "number" in own else dataset.get("InstanceNumber")
     image_type = get("FrameType") or dataset.get("ImageType") or ()
@@ -153,11 +155,11 @@ def _classes(dataset: Dataset, own: Mapping[str, Any]) -> dict[str, Value]:
 def vector(values: Sequence[Any]) -> Vector:
     """Give a position as numbers.
 
-    raises  IngestError `no_geometry` when one of them is not finite
+    raises  IngestError `no_geometry` when one of them is no number, or out of this world
     """
     x, y, z = (float(one) for one in values)
-    if not np.isfinite([x, y, z]).all():
-        raise IngestError(Reason.NO_GEOMETRY, "ImagePositionPatient is not finite")
+    if not all(abs(one) <= MOST_MM for one in (x, y, z)):
+        raise IngestError(Reason.NO_GEOMETRY, "ImagePositionPatient is not within a kilometre")
     return x, y, z
 
 

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
+import numpy as np
+
 from ingestd.dicom.geometry import NotAStack, Stack, judge, not_a_stack
 from ingestd.dicom.plane import Plane, Value, normal
 from ingestd.dicom.timing import Apart, Timed, arrange, slots, text
@@ -88,14 +90,7 @@ def _oriented(planes: Sequence[Plane], *, allow_missing: bool) -> list[Outcome]:
     """Group planes by orientation and judge each group."""
     if len(planes) < 2:
         return [judge([planes], allow_missing=allow_missing)]
-    groups: list[list[Plane]] = []
-    for plane in planes:
-        for group in groups:
-            if _same_direction(plane, group[0]):
-                group.append(plane)
-                break
-        else:
-            groups.append([plane])
+    groups = _directions(planes)
     if len(groups) > 2 and len(groups) == len(planes):
         detail = f"{len(planes)} slices, each in a direction of its own; likely a radial scan"
         return [NotAStack(reason=Reason.MIXED_ORIENTATION, detail=detail, planes=tuple(planes))]
@@ -109,9 +104,20 @@ def _oriented(planes: Sequence[Plane], *, allow_missing: bool) -> list[Outcome]:
     return found
 
 
-def _same_direction(one: Plane, other: Plane) -> bool:
-    pairs = zip(one.row + one.column, other.row + other.column, strict=True)
-    return all(abs(a - b) <= SAME_DIRECTION for a, b in pairs)
+def _directions(planes: Sequence[Plane]) -> list[list[Plane]]:
+    """Group planes that lie in one direction."""
+    groups: list[list[Plane]] = []
+    firsts, last = np.empty((len(planes), 6)), 0
+    for plane in planes:
+        own = np.array(plane.row + plane.column)
+        if not groups or np.abs(firsts[last] - own).max() > SAME_DIRECTION:
+            near = np.abs(firsts[: len(groups)] - own).max(axis=1, initial=0.0) <= SAME_DIRECTION
+            last = int(near.argmax()) if near.any() else len(groups)
+        if last == len(groups):
+            firsts[last] = own
+            groups.append([])
+        groups[last].append(plane)
+    return groups
 
 
 def _placed(planes: Sequence[Plane], *, allow_missing: bool) -> list[Outcome]:
