@@ -6,10 +6,10 @@ import errno
 import os
 import struct
 from dataclasses import dataclass
-from io import BufferedReader
+from io import BufferedReader, BytesIO
 from typing import TYPE_CHECKING
 
-from ingestd import files
+from ingestd import files, inflating
 from ingestd.dicom import frames, mosaic
 from ingestd.dicom.layout import (
     BAD_VALUE,
@@ -20,6 +20,7 @@ from ingestd.dicom.layout import (
     layout,
 )
 from ingestd.dicom.scan import IMPLICIT, Scan
+from ingestd.dicom.scan import Pixels as PixelPlace
 from ingestd.errors import IngestError, Reason
 from ingestd.model import SeriesFile
 
@@ -50,14 +51,15 @@ class Source:
     file: SeriesFile
     layout: Layout
     offset: int | None  #: of the first pixel byte, or None when a decoder has to be asked
-    length: int  #: bytes of pixel data, when `offset` is not None
+    length: int  #: bytes of one frame, when `offset` is not None
+    deflated: bool  #: `offset` counts inflated bytes
     rescale: tuple[Rescale, ...]  #: slope and intercept of each frame, or one for all
     tiles: int | None  #: slices in the mosaic, or None
 
     @property
     def is_whole(self) -> bool:
         """Whether the file is long enough for all of its pixels; a decoder finds out by itself."""
-        if self.offset is None:
+        if self.offset is None or self.deflated:
             return True
         return self.offset + self.length * self.layout.frames <= self.file.size_bytes
 
@@ -131,6 +133,9 @@ def header(file: SeriesFile) -> tuple[Dataset, int | None, int]:
 
     with open_unchanged(file) as handle:
         try:
+            if found := inflating.header(handle):
+                return _inflated(*found)
+            handle.seek(0)
             dataset = pydicom.dcmread(handle, stop_before_pixels=True, force=True)
             offset, length = _pixel_element(handle, dataset)
         except OSError as error:
@@ -165,7 +170,8 @@ def _pixel_element(handle: BufferedReader, dataset: Dataset) -> tuple[int | None
     start = handle.read(12)
     syntax = str(getattr(dataset, "file_meta", {}).get("TransferSyntaxUID") or "")
     if syntax == DEFLATED:
-        return None, _deflated(handle, dataset)
+        _deflated(handle, dataset)
+        return None, 0
     if len(start) < 8:
         return None, 0
     group, element = struct.unpack(order + "HH", start[:4])
@@ -184,7 +190,23 @@ def _pixel_element(handle: BufferedReader, dataset: Dataset) -> tuple[int | None
     return (offset, length) if straight else (None, 0)
 
 
-def _deflated(handle: BufferedReader, dataset: Dataset) -> int:
+def _inflated(elements: bytes, found: PixelPlace) -> tuple[Dataset, int | None, int]:
+    """Make the header of a deflated file, from its elements in front of the pixels."""
+    from pydicom.dataset import FileMetaDataset  # noqa: PLC0415 -- plain images do without it
+    from pydicom.filereader import read_dataset  # noqa: PLC0415
+    from pydicom.uid import UID  # noqa: PLC0415
+
+    tag, vr, offset, length = found
+    dataset = read_dataset(BytesIO(elements), is_implicit_VR=False, is_little_endian=True)
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = UID(DEFLATED)
+    setattr(dataset, PIXEL_TAGS[tag], b"")
+    dataset[PIXEL_TAGS[tag]].VR = vr.decode()
+    return (dataset, offset, length) if length != UNDEFINED else (dataset, None, 0)
+
+
+def _deflated(handle: BufferedReader, dataset: Dataset) -> None:
+    """Put an empty pixel element into the data set of a deflated file that is not plain."""
     import pydicom  # noqa: PLC0415 -- plain images do without it
 
     handle.seek(0)
@@ -192,7 +214,6 @@ def _deflated(handle: BufferedReader, dataset: Dataset) -> int:
     for keyword in PIXEL_KEYWORDS:
         if keyword in whole:
             setattr(dataset, keyword, b"")
-    return 0
 
 
 def source(
@@ -223,11 +244,12 @@ def source(
         layout=at,
         offset=offset if straight else None,
         length=size,
+        deflated=at.syntax == DEFLATED,
         rescale=rescale,
         tiles=mosaic.tiles(dataset) if at.frames == 1 else None,
     )
     if straight and (length < size * at.frames or not found.is_whole):
-        there = min(length, file.size_bytes - (offset or 0))
+        there = length if found.deflated else min(length, file.size_bytes - (offset or 0))
         words = f"truncated: {there} bytes of pixels, {size * at.frames} are declared"
         raise IngestError(Reason.DECODER_FAILED, words)
     return found

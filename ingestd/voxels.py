@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ingestd import by_two
+from ingestd import by_two, inflating
 from ingestd.dicom.geometry import Plane, Stack
 from ingestd.dicom.layout import Layout, stored_values
 from ingestd.dicom.plane import named
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 Place: TypeAlias = tuple[int, int, Plane]  #: timepoint, slice, and what lies there
 Work: TypeAlias = tuple[Source, Sequence[Place]]  #: a file, and what is to be read of it
 Beat = Callable[[int], None]
+Fill = Callable[[memoryview, int], None]  #: puts the bytes from there on into memory
 
 SMALL = 1 << 23  #: a volume of fewer bytes is read before a second thread has begun
 
@@ -116,18 +117,19 @@ def _read(source: Source, places: Sequence[Place], array: NDArray[Any], *, raw: 
     """Read one file, once, and put its planes where they belong."""
     at = source.layout
     with open_unchanged(source.file) as handle:
+        fill = _inflated(handle) if source.deflated else _as_it_lies(handle)
         dataset = _whole(handle) if source.offset is None else None
         if source.tiles:
-            image = _image(source, handle, dataset, 0)
+            image = _image(source, fill, dataset, 0)
             for t, s, plane in places:
                 array[t, s] = _rescaled(_tile(image, plane, source.tiles), source, 0, raw=raw)
             return
-        for t, s, plane in places:
+        for t, s, plane in sorted(places, key=lambda place: place[2].frame):
             place = array[t, s]
             if dataset is None and raw and place.dtype == at.dtype:
-                _straight(source, handle, plane.frame, place)
+                _straight(source, fill, plane.frame, place)
             else:
-                image = _image(source, handle, dataset, plane.frame)
+                image = _image(source, fill, dataset, plane.frame)
                 place[...] = _rescaled(image, source, plane.frame, raw=raw)
 
 
@@ -140,32 +142,47 @@ def _whole(handle: BufferedReader) -> Dataset:
         raise io_error(error) from error
 
 
-def _image(
-    source: Source, handle: BufferedReader, dataset: Dataset | None, frame: int
-) -> NDArray[Any]:
+def _image(source: Source, fill: Fill, dataset: Dataset | None, frame: int) -> NDArray[Any]:
     if dataset is not None:
         from ingestd.dicom import pixels  # noqa: PLC0415 -- codecs take long to import
 
         return pixels.frame(dataset, frame)
     image = np.empty(source.layout.shape, source.layout.dtype)
-    _straight(source, handle, frame, image)
+    _straight(source, fill, frame, image)
     return image
 
 
-def _straight(source: Source, handle: BufferedReader, frame: int, place: NDArray[Any]) -> None:
+def _as_it_lies(handle: BufferedReader) -> Fill:
+    """Read bytes where they are in the file."""
+
+    def fill(memory: memoryview, start: int) -> None:
+        done = 0
+        while done < len(memory):
+            try:
+                count = os.preadv(handle.fileno(), [memory[done:]], start + done)
+            except OSError as error:
+                raise io_error(error) from error
+            if not count:
+                words = "the file became shorter while it was read"
+                raise IngestError(Reason.STILL_CHANGING, words)
+            done += count
+
+    return fill
+
+
+def _inflated(handle: BufferedReader) -> Fill:
+    """Read bytes where they are in the deflated data set, forwards."""
+    try:
+        return inflating.Inflating(handle).fill
+    except OSError as error:
+        raise io_error(error) from error
+
+
+def _straight(source: Source, fill: Fill, frame: int, place: NDArray[Any]) -> None:
     """Read the bytes of one frame to where it belongs, and make them stored values there."""
     assert source.offset is not None, "a compressed frame was read as it lies in the file"
     at = source.layout
-    memory = memoryview(place.data).cast("B")
-    start, done = source.offset + frame * source.length, 0
-    while done < source.length:
-        try:
-            count = os.preadv(handle.fileno(), [memory[done:]], start + done)
-        except OSError as error:
-            raise io_error(error) from error
-        if not count:
-            raise IngestError(Reason.STILL_CHANGING, "the file became shorter while it was read")
-        done += count
+    fill(memoryview(place.data).cast("B")[: source.length], source.offset + frame * source.length)
     if at.big_endian:
         place.byteswap(inplace=True)
     if place.dtype.kind in "iu" and not _clean(place, at):

@@ -92,7 +92,7 @@ def test_a_header_that_kills_workers_costs_all_stacks_that_it_may_belong_to(
     rows = ingestd.open(tmp_path / "state").sql("FROM volume ORDER BY stack").to_pylist()
     assert [(row["split_by"], row["reason"]) for row in rows] == [
         ("EchoNumbers=1", "worker_crashed"),
-        ("EchoNumbers=2", "missing_slices"),
+        ("EchoNumbers=2", "worker_crashed"),
         (None, "worker_crashed"),
     ]
     assert "1.2.3.4.5" in rows[0]["detail"]

@@ -20,6 +20,7 @@ from pydicom.data import get_testdata_file
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from ingestd import config, slicefile, volume, volumefiles
 from ingestd.dicom import plain, planes, sidecar
@@ -336,6 +337,44 @@ def test_a_dose_grid_is_stacked_by_its_offsets(tmp_path: Path) -> None:
     np.testing.assert_allclose(
         voxels(tmp_path, row), dose.pixel_array * float(dose.DoseGridScaling), rtol=1e-6
     )
+
+
+def deflated(folder: Path, frames: int, values: np.ndarray) -> Path:
+    """Write a dose grid whose data set is deflated."""
+    dose = bundled("rtdose.dcm")
+    dose.StudyInstanceUID, dose.SeriesInstanceUID = STUDY, SERIES
+    dose.NumberOfFrames, (dose.Rows, dose.Columns) = frames, values.shape[1:]
+    dose.BitsAllocated = dose.BitsStored = 16
+    dose.HighBit, dose.DoseGridScaling = 15, 1
+    dose.GridFrameOffsetVector = [3.0 * k for k in range(frames)]
+    dose.PixelData = values.tobytes()
+    dose.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    folder.mkdir()
+    dose.save_as(folder / "dose.dcm", enforce_file_format=True)
+    return folder / "dose.dcm"
+
+
+def test_a_deflated_image_is_read_piece_by_piece(tmp_path: Path) -> None:
+    values = np.random.default_rng(3).integers(0, 65_536, (9, 200, 300)).astype("<u2")
+    path = deflated(tmp_path / "in", 9, values)
+    source = Headers().read(0, job_of([path]).files[0]).source
+    assert isinstance(source, slicefile.Source)
+    assert source.deflated
+    row = only(tmp_path, job_of([path]))
+    np.testing.assert_array_equal(voxels(tmp_path, row), values)
+
+
+@pytest.mark.parametrize("part", [0.5, 0.999], ids=["cut in half", "cut at the end"])
+def test_a_deflated_image_that_ends_early_is_a_reason(tmp_path: Path, part: float) -> None:
+    values = np.random.default_rng(3).integers(0, 65_536, (9, 200, 300)).astype("<u2")
+    path = deflated(tmp_path / "in", 9, values)
+    whole, job = path.read_bytes(), job_of([path])
+    path.write_bytes(whole[: int(len(whole) * part)])
+    look = path.stat()
+    file = dataclasses.replace(job.files[0], size_bytes=look.st_size, mtime_ns=look.st_mtime_ns)
+    row = only(tmp_path, dataclasses.replace(job, files=(file,)))
+    assert row["reason"] == "decoder_failed"
+    assert "ends early" in row["detail"]
 
 
 def test_a_reconstruction_of_nuclear_medicine_is_stacked_backwards(tmp_path: Path) -> None:

@@ -91,15 +91,39 @@ def scan(content: bytes, wanted: Mapping[int, bytes]) -> Scan:
         raise Unusual("no preamble")
     try:
         heads = [(PREAMBLE_BYTES - 4, PREAMBLE_BYTES)]
-        meta, at = _meta(content, heads)
-        if meta in UNUSUAL or not meta:
-            raise Unusual(f"transfer syntax {meta.decode('ascii', 'replace')}")
-        walk = _implicit if meta == IMPLICIT else _explicit
+        syntax, at = _meta(content, heads)
+        if syntax in UNUSUAL or not syntax:
+            raise Unusual(f"transfer syntax {syntax.decode('ascii', 'replace')}")
+        walk = _implicit if syntax == IMPLICIT else _explicit
         places, pixels = walk(content, at, wanted, heads)
     except struct.error as error:
         raise TooShort from error
     values = {tag: content[start:end] for tag, (start, end) in places.items()}
-    return Scan(syntax=meta, values=values, pixels=pixels, places=places, heads=heads)
+    return Scan(syntax=syntax, values=values, pixels=pixels, places=places, heads=heads)
+
+
+def meta(content: bytes) -> tuple[bytes, int]:
+    """Give the transfer syntax, and where the data set begins.
+
+    raises  Unusual, or TooShort when `content` ends before it
+    """
+    if content[PREAMBLE_BYTES - 4 : PREAMBLE_BYTES] != b"DICM":
+        raise Unusual("no preamble")
+    try:
+        return _meta(content, [])
+    except struct.error as error:
+        raise TooShort from error
+
+
+def pixels_of(content: bytes) -> Pixels:
+    """Find the pixels of a data set, explicit and little endian, without file meta.
+
+    raises  Unusual, or TooShort when `content` ends before them
+    """
+    try:
+        return _explicit(content, 0, {}, [])[1]
+    except struct.error as error:
+        raise TooShort from error
 
 
 def _meta(content: bytes, heads: list[Span]) -> tuple[bytes, int]:
