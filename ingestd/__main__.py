@@ -8,9 +8,11 @@ import sys
 def main() -> None:
     """Run the command line."""
     atexit.register(hush)
+    # For matrices of 4 x 4 nobody needs threads; they take longer to start than to use.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # It looks through all that is installed for plugins.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "true")
     if sys.argv[1:2] == ["volume"]:
-        # For matrices of 4 x 4 nobody needs threads; they take longer to start than to use.
-        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         from ingestd import ondemand  # noqa: PLC0415 -- without the other commands' imports
 
         ondemand.main(sys.argv[2:])

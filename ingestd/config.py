@@ -120,7 +120,7 @@ class Workers(Section):
 class Catalog(Section):
     """How rows are written."""
 
-    batch_rows: Annotated[int, Field(ge=1, le=100_000)] = 1024
+    batch_rows: Annotated[int, Field(ge=1, le=100_000)] = 2048
     """files in one transaction, at most"""
     batch_wait_ms: Annotated[int, Field(ge=0, le=60_000)] = 1000
     """and how long a batch waits for more, while more is under way"""

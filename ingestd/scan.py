@@ -21,6 +21,7 @@ from ingestd.works import Works
 #: So many workers lost since a series was last done: a share hangs, for a series that harms workers
 #: one after the other costs fewer.
 LOST_WORKERS = 32
+BATCH_WAIT_MS = 10_000  #: how long a batch may gather
 
 
 class Progress(Protocol):
@@ -236,4 +237,6 @@ def as_roots(chosen: Sequence[Path], settings: config.Config) -> config.Config:
         if own and own[0].path != folder:
             changes["sentinel"] = ""
         roots.append((own[0] if own else config.Root(path=folder)).model_copy(update=changes))
-    return settings.model_copy(update={"root": tuple(roots)})
+    # Nobody looks at the catalog meanwhile, and full batches are cheap.
+    catalog = settings.catalog.model_copy(update={"batch_wait_ms": BATCH_WAIT_MS})
+    return settings.model_copy(update={"root": tuple(roots), "catalog": catalog})

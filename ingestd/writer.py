@@ -17,6 +17,9 @@ from ingestd.tally import Tally
 log = get_logger()
 
 BROKEN_TRIES = 3  #: so often the catalog is opened anew before the program gives up
+#: Rows of `tag` that are a batch: a row group of DuckDB's, which it writes to its place at once.
+#: Fewer are written to its log first, which takes as long again.
+FULL_TAGS = 122_880
 HALT_S = 5.0  #: pause between two tries to write to a full disk
 
 
@@ -93,9 +96,10 @@ class Writer:
     def _gather(self, first: Batch) -> tuple[Batch, int, bool]:
         """Add to a result what follows it soon; say how many they are, and whether it ends."""
         parts = [first]
-        files = first.file.num_rows
+        files, tags = first.file.num_rows, first.tag.num_rows
         until_s = time.monotonic() + self.settings.batch_wait_ms / 1000
-        while files < self.settings.batch_rows and self._open_files() > files:
+        most = self.settings.batch_rows
+        while files < most and tags < FULL_TAGS and self._open_files() > files:
             try:
                 part = self._results.get(timeout=max(0.0, until_s - time.monotonic()))
             except queue.Empty:
@@ -104,6 +108,7 @@ class Writer:
                 return Batch.of(parts), len(parts), True
             parts.append(part)
             files += part.file.num_rows
+            tags += part.tag.num_rows
         return Batch.of(parts), len(parts), False
 
     def _commit(self, batch: Batch) -> bool:
