@@ -10,7 +10,7 @@ from ingestd import config, watch
 from ingestd.foldercheck import Place
 from ingestd.reach import Reach
 from ingestd.rootcheck import RootLook, RootMemory, are_there, look_at_root, relative
-from ingestd.scout import Scout
+from ingestd.scout import FILES, Scout
 from ingestd.scouts import Scouts
 from ingestd.store import MARKER
 from ingestd.sweep import Ignored
@@ -48,7 +48,9 @@ class Hands:
     def busy(self, root: str) -> bool:
         """Whether files of a root were seen, or are looked for, that have no outcome yet."""
         scout = self._by_root.get(root)
-        return scout.is_busy if scout is not None else self.works.again.is_busy
+        if scout is None:
+            return self.works.again.is_busy
+        return scout.room < FILES or scout.sweeps.is_listing
 
     def is_watched(self, root: str) -> bool:
         """Whether files of a root may be read: a drop folder, or the archive."""

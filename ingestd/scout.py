@@ -101,11 +101,6 @@ class Scout:
         return len(self._settling)
 
     @property
-    def is_busy(self) -> bool:
-        """Whether files are being looked for, or were seen, that have no outcome yet."""
-        return bool(self._settling) or bool(self._in_flight) or self.sweeps.is_listing
-
-    @property
     def hanging(self) -> int:
         """How many looks at the root have not returned, and were given up."""
         return self._reach.hanging + self._footing.hanging
@@ -116,7 +111,7 @@ class Scout:
         return self._footing.means
 
     @property
-    def _room(self) -> int:
+    def room(self) -> int:
         """How many more files may settle or wait for a worker."""
         return max(0, FILES - len(self._settling) - len(self._in_flight))
 
@@ -170,7 +165,7 @@ class Scout:
         if time.monotonic() >= self._next_health_s:
             self._check_root()
         self._follow(self._next_hints())
-        ended = self.sweeps.advance(self._room, self._still_same)
+        ended = self.sweeps.advance(self.room, self._still_same)
         if ended is not None:
             self.health.complain("listing", ended)
             self.health.complain("gone", self.sweeps.missed)
@@ -188,7 +183,7 @@ class Scout:
         return why
 
     def _next_hints(self) -> list[tuple[str, bool]]:
-        room = self._room
+        room = self.room
         if not room:
             self._stopping.wait(0.1)
             return []
@@ -266,7 +261,7 @@ class Scout:
         try:
             while (seen := self._reach.call(lambda: next(listed, None))) is not None:
                 self._found(seen)
-                if self._room <= STRETCH:
+                if self.room <= STRETCH:
                     self._hints.lose()  # More than fits now: the sweep, which waits for room.
                     return
         except OSError as error:

@@ -93,6 +93,17 @@ class Daemon:
                 free=lambda: self.space.free,
             )
         )
+        self._open(settings, state, metrics)
+        self.space.look()
+        self._timer = Jobs()
+        self._parts.callback(self._timer.stop)
+        self._schedule(settings)
+        self._timer.start()
+        self._beat = self.works.pulse.part("main")
+        self.scouts.begin(settings.root, settings)
+
+    def _open(self, settings: config.Config, state: Path, metrics: Metrics) -> None:
+        """Begin to answer, and to do what is asked for."""
         hands = Hands(works=self.works, scouts=self.scouts)
         self.upkeep, doing = Upkeep(hands), Doing(deeds(hands))
         self.server = Server(
@@ -107,13 +118,6 @@ class Daemon:
         self._parts.callback(doing.stop)
         self._parts.callback(self.upkeep.stop)
         self.server.start()
-        self.space.look()
-        self._timer = Jobs()
-        self._parts.callback(self._timer.stop)
-        self._schedule(settings)
-        self._timer.start()
-        self._beat = self.works.pulse.part("main")
-        self.scouts.begin(settings.root, settings)
 
     def _schedule(self, settings: config.Config) -> None:
         """Say what is done again and again, and how often."""
