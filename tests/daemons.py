@@ -14,6 +14,7 @@ from typing import Any
 import ingestd
 from ingestd.errors import StateError
 
+ENDS_S = 60  #: a daemon that was told to end has ended by then, on a busy machine too
 COMMAND = [sys.executable, "-m", "ingestd"]
 FAST = {
     "INGESTD_SETTLE__QUIET_S": "0.3",
@@ -81,12 +82,12 @@ class Running:
     def kill(self) -> None:
         """Take it away as a power cut would."""
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(ENDS_S)
 
     def stop(self) -> int:
         """Ask it to end, as systemd does, and give the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(10)
+        return self.process.wait(ENDS_S)
 
 
 def scan(*folders: Path, state: Path, config: Path | None = None) -> dict[str, Any]:
