@@ -4,13 +4,38 @@ The collections are two files of pydicom's, read here without the rest of it: th
 as long to import, and nothing else of it is needed for a header.
 """
 
-from functools import cache
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from types import ModuleType
 from typing import Any
 
 #: Where a tag stands in a collection that holds patterns: x is any digit.
 Patterns = list[tuple[int, int, tuple[str, ...]]]
+
+
+def _module(name: str) -> ModuleType | Any:
+    package = find_spec("pydicom")
+    assert package is not None, "pydicom is installed"
+    assert package.submodule_search_locations, "it is a package"
+    path = f"{package.submodule_search_locations[0]}/{name}.py"
+    spec = spec_from_file_location(f"ingestd.dicom.{name}", path)
+    assert spec is not None, "a file of Python"
+    assert spec.loader is not None, "can be loaded"
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+_public = _module("_dicom_dict")
+
+#: What PS3.6 says: tag to VR, VM, name, whether it is retired, keyword.
+PUBLIC: dict[int, tuple[str, ...]] = _public.DicomDictionary
+REPEATING: Patterns = [
+    (int(name.replace("x", "0"), 16), int("".join("F0"[c == "x"] for c in name), 16), entry)
+    for name, entry in _public.RepeatersDictionary.items()
+]
+
+#: What is known of private elements: creator to tag to VR, VM, name.
+PRIVATE: dict[str, dict[str, tuple[str, ...]]] = _module("_private_dict").private_dictionaries
 
 
 def keyword(tag: int) -> str | None:
@@ -27,7 +52,7 @@ def public_vr(tag: int) -> str | None:
 
 def private_vr(tag: int, creator: str) -> str | None:
     """Give the VR that is known of a private element, None when none is."""
-    known = _private().get(creator, {})
+    known = PRIVATE.get(creator, {})
     group, element = f"{tag >> 16:04X}", f"{tag & 0xFFFF:04X}"
     for name in (
         f"{group}{element}",
@@ -40,39 +65,7 @@ def private_vr(tag: int, creator: str) -> str | None:
 
 
 def _entry(tag: int) -> tuple[str, ...] | None:
-    public, repeating = _public()
-    entry = public.get(tag)
+    entry = PUBLIC.get(tag)
     if entry is None and not tag >> 16 & 1:
-        return next((found for bits, mask, found in repeating if not (tag ^ bits) & mask), None)
+        return next((found for bits, mask, found in REPEATING if not (tag ^ bits) & mask), None)
     return entry
-
-
-@cache
-def _public() -> tuple[dict[int, tuple[str, ...]], Patterns]:
-    """Read what PS3.6 says: tag to VR, VM, name, whether it is retired, keyword."""
-    found = _module("_dicom_dict")
-    repeating = [
-        (int(name.replace("x", "0"), 16), int("".join("F0"[c == "x"] for c in name), 16), entry)
-        for name, entry in found.RepeatersDictionary.items()
-    ]
-    return found.DicomDictionary, repeating
-
-
-@cache
-def _private() -> dict[str, dict[str, tuple[str, ...]]]:
-    """Read what is known of private elements: creator to tag to VR, VM, name."""
-    known: dict[str, dict[str, tuple[str, ...]]] = _module("_private_dict").private_dictionaries
-    return known
-
-
-def _module(name: str) -> ModuleType | Any:
-    package = find_spec("pydicom")
-    assert package is not None, "pydicom is installed"
-    assert package.submodule_search_locations, "it is a package"
-    path = f"{package.submodule_search_locations[0]}/{name}.py"
-    spec = spec_from_file_location(f"ingestd.dicom.{name}", path)
-    assert spec is not None, "a file of Python"
-    assert spec.loader is not None, "can be loaded"
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
