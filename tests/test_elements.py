@@ -17,6 +17,7 @@ from pydicom.multival import MultiValue
 from pydicom.valuerep import IS, DSfloat
 
 from ingestd.dicom import charsets, columns, header, values
+from ingestd.dicom.directory import MediaDirectory
 from ingestd.dicom.elements import Element
 from ingestd.dicom.encoding import (
     EXPLICIT_BIG,
@@ -412,7 +413,10 @@ MEMORY = Memory(1 << 30)  # One for all files, so that what one taught is used f
 def check_against_pydicom(data: bytes) -> None:
     walk = Walk(memoryview(data), MEMORY)
     at, _ = header._start(walk)
-    header._data_set(walk, at, 1 << 30)
+    try:
+        header._data_set(walk, at, 1 << 30)
+    except MediaDirectory:
+        return  # It has no rows; what it lists is read by test_directory.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         dataset = pydicom.dcmread(io.BytesIO(data), force=True)

@@ -3,6 +3,7 @@
 import re
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ingestd.dicom import groups
 from ingestd.dicom.directory import MediaDirectory, directory
@@ -181,11 +182,17 @@ def _check_uids(instance: dict[str, object], *, bare: bool) -> None:
             if bare:
                 raise _not_dicom("it has no preamble and no UIDs")
             raise IngestError(Reason.MISSING_UID, f"{name} is absent or empty")
-        if not _UID.fullmatch(str(uid)):
+        if not _is_uid(str(uid)):
             raise IngestError(
                 Reason.BAD_UID,
                 f"{name} is not numbers joined by dots, at most 64 characters",
             )
+
+
+@lru_cache(maxsize=1024)
+def _is_uid(text: str) -> bool:
+    """Whether it may become the name of a file."""
+    return _UID.fullmatch(text) is not None
 
 
 def _mismatches(walk: Walk, instance: dict[str, object]) -> list[Problem]:

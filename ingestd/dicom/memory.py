@@ -5,6 +5,7 @@ by its bytes, its character set and its private creator; elements that follow ea
 are known by all their bytes together, and taken by one comparison.
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 from ingestd.dicom import elements, values
@@ -34,6 +35,9 @@ class Stretch(NamedTuple):
     creators: dict[int, str]  #: that were in force; private elements mean what these say
     instance: dict[str, object]  #: the columns that they fill
     problems: list[Problem]
+    first_tag: int
+    last_tag: int
+    in_order: bool  #: each has a higher tag than the one before
 
 
 class Sequence(NamedTuple):
@@ -133,8 +137,20 @@ class Context:
         if len(entries) >= SHORTEST_STRETCH:
             instance = elements.instance_columns(entries)
             problems = [problem for entry in entries for problem in entry.problems]
-            found = Stretch(blob, len(blob), entries, rows, dict(creators), instance, problems)
-            self.spot(blob[:8]).stretch = found
+            tags = [entry.kind.tag for entry in entries]
+            in_order = all(one < other for one, other in pairwise(tags))
+            self.spot(blob[:8]).stretch = Stretch(
+                blob,
+                len(blob),
+                entries,
+                rows,
+                dict(creators),
+                instance,
+                problems,
+                first_tag=tags[0],
+                last_tag=tags[-1],
+                in_order=in_order,
+            )
 
     def keep_sequence(self, blob: bytes, entry: Entry, rows: list[Element]) -> None:
         """Remember a sequence in place of the one before that began alike."""

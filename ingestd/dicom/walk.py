@@ -8,7 +8,7 @@ lengths, odd VRs, the end) goes through `_one`.
 from typing import NamedTuple
 
 from ingestd.dicom import charsets
-from ingestd.dicom.elements import Entry, kind_of, row
+from ingestd.dicom.elements import Entry, Kind, kind_of, row
 from ingestd.dicom.encoding import (
     PIXEL_DATA,
     UNDEFINED,
@@ -51,6 +51,8 @@ class Walk(Found):
         self.pixels: Pixels | None = None
         self.encodings = charsets.DEFAULT  #: of the data set
         self._doubts: list[Problem] = []  #: what is wrong with elements of the top
+        self._last_tag = -1
+        self._in_order = True  #: each element of the top had a higher tag than the one before
         self._base = 0  #: where in the file the window begins
         self._data = bytes(view[:WINDOW_BYTES])
 
@@ -65,7 +67,7 @@ class Walk(Found):
             if bytes(self.view[at : at + 2]) == number:
                 at = self._one(at, scope)
         self.meta += self.top
-        self.top = []
+        self.top, self._last_tag = [], -1
         return at
 
     def go_on_in(self, content: bytes) -> None:
@@ -86,7 +88,7 @@ class Walk(Found):
                 at = self._one(at, scope)
         self.settle_unsure()
         self.encodings = scope.context.encodings
-        if len({entry.row.path for entry in self.top}) != len(self.top):
+        if not self._in_order and len({entry.kind.tag for entry in self.top}) != len(self.top):
             self.complain("duplicate_element", None, "a tag twice; the last one counts")
         self.problems += self._doubts
 
@@ -98,8 +100,10 @@ class Walk(Found):
         data, end, here = self._data, len(self._data), at - self._base
         context, creators = scope.context, scope.creators
         pieces, first, tops, rows = 0, here, len(self.top), len(self.rows)
+        known_spot = context.spots.get
         while not group or data.startswith(group, here):
-            spot = context.spot(data[here : here + 8])
+            eight = data[here : here + 8]
+            spot = known_spot(eight) or context.spot(eight)
             stretch, known = spot.stretch, spot.sequence
             if stretch and data.startswith(stretch.blob, here) and stretch.creators == creators:
                 self._add_all(stretch)
@@ -107,7 +111,7 @@ class Walk(Found):
                 pieces += 1
             elif known and data.startswith(known.blob, here) and scope.reserved_alike(known.entry):
                 self.rows += known.rows
-                self.top.append(known.entry)
+                self._add_top(known.entry)
                 here += len(known.blob)
                 pieces += 1
             elif (plain := context.take(spot, data, here, end, creators)) is None:
@@ -123,6 +127,7 @@ class Walk(Found):
                 if plain.effect:
                     self.heed(scope, plain)
                     context = scope.context
+                    known_spot = context.spots.get
                 here += plain.extent
                 pieces, first, tops, rows = 0, here, len(self.top), len(self.rows)
         if pieces > 1:
@@ -132,17 +137,31 @@ class Walk(Found):
     def _add(self, entry: Entry) -> None:
         """Add an element of the top."""
         self.rows.append(entry.row)
-        self.top.append(entry)
-        if entry.kind.column is not None:
-            self.instance[entry.kind.column] = entry.typed
+        kind = self._add_top(entry)
+        if kind.column is not None:
+            self.instance[kind.column] = entry.typed
         if entry.problems:
             self._doubts += entry.problems
+
+    def _add_top(self, entry: Entry) -> Kind:
+        kind = entry.kind
+        self.top.append(entry)
+        if kind.tag <= self._last_tag:
+            self._in_order = False
+        self._last_tag = kind.tag
+        return kind
 
     def _add_all(self, stretch: Stretch) -> None:
         self.rows += stretch.rows
         self.top += stretch.entries
-        self.instance.update(stretch.instance)
-        self._doubts += stretch.problems
+        if stretch.first_tag <= self._last_tag:
+            self._in_order = False
+        self._in_order &= stretch.in_order
+        self._last_tag = stretch.last_tag
+        if stretch.instance:
+            self.instance.update(stretch.instance)
+        if stretch.problems:
+            self._doubts += stretch.problems
 
     def _one(self, at: int, scope: Scope) -> int:
         """Take one element of any kind and give where the next one begins."""
@@ -195,7 +214,7 @@ class Walk(Found):
             row = self.rows[mark[0]]
             content = self._data[spot.start : spot.start + row.size_bytes]
             entry = Entry(kind, row, content, scope.context.dialect)
-            self.top.append(entry)
+            self._add_top(entry)
             if self.mark()[1:] == mark[1:]:
                 scope.context.keep_sequence(self._data[here:after], entry, self.rows[mark[0] :])
             return self._base + after
