@@ -29,7 +29,7 @@ def machine(settings: config.Config, state: Path) -> Iterator[Finding]:
     for place in stores(settings, state):
         yield room(place, settings.space.min_free_bytes)
         if place.is_dir():
-            yield clock(place, "the folder is not one of ours to write to")
+            yield clock(place, "run doctor as the user of the service: runuser -u ingestd -- ...")
     yield codecs()
     yield catalog(state)
     yield service(state)
@@ -65,7 +65,8 @@ def clock(place: Path, unknown: str) -> Finding:
             os.fsync(out.fileno())
             ahead_s = os.stat(out.name).st_mtime - before_s
     except OSError as error:
-        return Finding(what=what, state="warning", detail=f"not known: {error.strerror}; {unknown}")
+        words = f"not known: {error.strerror}"
+        return Finding(what=what, state="warning", detail=words, advice=unknown)
     return compared(what, ahead_s)
 
 

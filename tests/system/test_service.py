@@ -12,6 +12,7 @@ import pytest
 from daemons import Running, wait_for
 
 import ingestd
+from ingestd import checkup
 
 
 @pytest.fixture
@@ -84,6 +85,7 @@ def test_it_says_ready_status_alive_reloading_stopping(service: Service) -> None
     assert service.await_word("READY=1")
     assert service.await_word("STATUS=1 of 1 roots healthy")
     assert service.await_word("WATCHDOG=1")
+    assert checkup.service(service.daemon.state).state == "good"
     service.daemon.process.send_signal(signal.SIGHUP)
     assert "MONOTONIC_USEC=" in service.await_word("RELOADING=1")
     assert service.await_word("READY=1")
