@@ -128,7 +128,7 @@ class Daemon:
             (self.space.look, SPACE_S),
             (self.upkeep.check_derived, LOOK_S),
             (self.upkeep.forget, FORGET_S),
-            (self.works.series.give_up, max(0.2, min(60.0, self.settings.series.give_up_s / 4))),
+            (self.works.series.give_up, max(0.2, min(60.0, settings.series.give_up_s / 4))),
             (self.works.catalog.checkpoint, 600.0),
             (self.scouts.watch, 10.0),
         ):
@@ -167,7 +167,8 @@ class Daemon:
         self._notifier.reloading()
         try:
             new = self._reread()
-        except ConfigError as error:
+            self.works.rehook(new.hooks)
+        except (ConfigError, OSError) as error:
             self._refused = str(error)
             words = "the old config holds"
             log.error("reload_refused", why=self._refused, detail=words)  # noqa: TRY400

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self, TypedDict
 
-from ingestd import config, reconcile
+from ingestd import config, hookconfig, reconcile
 from ingestd.again import Again
 from ingestd.catalog import Catalog
 from ingestd.conductor import Conductor
@@ -69,6 +69,17 @@ class Works:
         if remember:
             self.hooks.start()
             self.series.remember()
+
+    def rehook(self, options: hookconfig.Hooks) -> None:
+        """Tell other people of events, or tell them otherwise.
+
+        raises  OSError when a file that the config names cannot be read; then nothing is changed
+        """
+        if options != self.settings.hooks:
+            hooks = Hooks(self.catalog, options)
+            self.hooks.stop()
+            self.hooks = hooks
+            self.hooks.start()
 
     def configure(self, settings: config.Config, *, retaken: Sequence[str]) -> None:
         """Go by another config, without a pause; `retaken`: roots that are emptied otherwise."""

@@ -122,6 +122,9 @@ def test_a_bad_config_is_refused_with_words_and_the_old_one_holds(
     assert "did you mean processes?" in str(service.status("config_refused"))
     assert service.daemon.health(tmp_path / "drop") == "healthy"
     assert "<3>reload_refused" in service.daemon.log.read_text()
+    missing = tmp_path / "missing"
+    service.reload(good + f'[hooks]\nurl = "http://localhost"\ntoken_file = "{missing}"\n')
+    assert str(missing) in str(service.status("config_refused"))
     service.reload(good)
     assert service.status("config_refused") == ""
     service.reload(good + "[catalog]\nmemory_bytes = 1000000000\n")
