@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+HELD_S = 600.0  #: reads that hang count together when they come within this time
+
 
 @dataclass(slots=True)
 class _Wait:
@@ -55,3 +57,18 @@ class Later:
         wait.tries += 1
         pause_s = self._first_s * 2.0 ** min(wait.tries - 1, 40)
         wait.due_s = now_s + min(self._limit_s, pause_s)
+
+
+class Held:
+    """How often reads of a root's files hang: each time it is left alone for longer."""
+
+    def __init__(self, *, limit_s: float) -> None:
+        self.why = ""  #: why they do, until somebody takes it up
+        self._limit_s = limit_s
+        self._times, self._last_s = 0, 0.0
+
+    def take(self, now_s: float) -> tuple[str, float]:
+        """Take it up: give the reason, and for how long to stay away."""
+        self._times = self._times + 1 if now_s - self._last_s < HELD_S else 1
+        self._last_s, why, self.why = now_s, self.why, ""
+        return why, min(self._limit_s, 2.0**self._times)

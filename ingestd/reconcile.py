@@ -94,8 +94,8 @@ class Series:
 
     def configure(self, settings: config.Config) -> None:
         """Go by another config from the next series on."""
-        self._settings = settings
-        self.covers.options = settings.thumbnail
+        self._settings, self.covers.options = settings, settings.thumbnail
+        self._needs_workers = settings.volume.enabled or settings.thumbnail.level == "series"
 
     def remember(self) -> None:
         """Take up what an earlier run left without a judgement, or without a file."""

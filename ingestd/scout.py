@@ -14,6 +14,7 @@ from ingestd.catalog import Catalog
 from ingestd.errors import IngestError
 from ingestd.footing import Footing
 from ingestd.hints import Hints, InFlight
+from ingestd.later import Held
 from ingestd.log import get_logger
 from ingestd.meters import Meters
 from ingestd.model import Fault, Past, Sighting
@@ -30,7 +31,6 @@ FILES = 20_000  #: how many files of a root may settle or wait for a worker; the
 HINTS = 50_000  #: how many hints may wait; beyond that a sweep takes their place
 HEALTH_S = 5.0  #: how often the root itself is looked at
 BACK_OFF_S = 60.0  #: the longest wait between two looks at an unreachable root
-HELD_S = 600.0  #: reads that hang count together when they come within this time
 
 
 class Scout:
@@ -62,14 +62,13 @@ class Scout:
             ignored=self._ignored,
             reach=self._reach,
             roll=roll,
-            found=self._swept,
+            found=lambda seen: meters.found_by_sweep(self.name, self._found(seen)),
         )
         self._settling = Settling(quiet_s=settings.settle.quiet_polled_s, limit=FILES)
         self._past: dict[str, Past] = {}
         self._hints, self._in_flight = Hints(HINTS), InFlight()
-        self._next_health_s = 0.0
-        self._back_off_s = 1.0
-        self._held, self._held_s, self._held_why = 0, 0.0, ""
+        self._next_health_s, self._back_off_s = 0.0, 1.0
+        self._held = Held(limit_s=BACK_OFF_S)
         self._fault = ""
         self._alive_s = time.monotonic()
         self._stopping = threading.Event()
@@ -133,7 +132,7 @@ class Scout:
     def held_up(self, paths: Sequence[str], why: str) -> None:
         """A worker hangs with a file of this root; these others were given back unread."""
         self._in_flight.done(paths)
-        self._held_why = why
+        self._held.why = why
         self._hints.wake()
 
     def _run(self) -> None:
@@ -160,8 +159,10 @@ class Scout:
         """One turn: the root, the hints, a stretch of a sweep, what has settled."""
         if self._fault:
             self.health.complain("scout", self._fault)
-        if self._held_why:
-            raise TimeoutError(errno.ETIMEDOUT, f"files cannot be read: {self._take_held()}")
+        if self._held.why:
+            why, away_s = self._held.take(time.monotonic())
+            self._back_off_s = max(self._back_off_s, away_s)
+            raise TimeoutError(errno.ETIMEDOUT, f"files cannot be read: {why}")
         if time.monotonic() >= self._next_health_s:
             self._check_root()
         self._follow(self._next_hints())
@@ -173,14 +174,6 @@ class Scout:
         if self._fault:
             self._fault = ""
             self.health.complain("scout", "")
-
-    def _take_held(self) -> str:
-        """Count how often reads hang: each time we stay away for longer."""
-        now_s = time.monotonic()
-        self._held = self._held + 1 if now_s - self._held_s < HELD_S else 1
-        self._held_s, why, self._held_why = now_s, self._held_why, ""
-        self._back_off_s = max(self._back_off_s, min(BACK_OFF_S, 2.0**self._held))
-        return why
 
     def _next_hints(self) -> list[tuple[str, bool]]:
         room = self.room
@@ -271,9 +264,6 @@ class Scout:
             if not left(error):
                 self._hints.lose()
 
-    def _swept(self, seen: Seen) -> None:
-        self._meters.found_by_sweep(self.name, self._found(seen))
-
     def _found(self, seen: Seen) -> int:
         """Let files settle that the ledger does not know as they are; say how many are new."""
         fresh = 0
@@ -294,18 +284,14 @@ class Scout:
         if not due:
             return
         seen = self._look(due)
-        for path in [*seen.absent, *(fault.path for fault in seen.faults)]:
-            self._forget(path)
-        for path, _ in seen.unlisted:
-            self._forget(path)
+        bad = [fault.path for fault in seen.faults] + [path for path, _ in seen.unlisted]
+        for path in [*seen.absent, *bad]:
+            self._settling.forget(path)
+            self._past.pop(path, None)
         if seen.faults:
             self._refuse(seen.faults)
         for sighting in seen.sightings:
             self._offer_settled(sighting)
-
-    def _forget(self, path: str) -> None:
-        self._settling.forget(path)
-        self._past.pop(path, None)
 
     def _offer_settled(self, sighting: Sighting) -> None:
         since_s = self._settling.since_s(sighting.path)

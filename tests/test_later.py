@@ -1,4 +1,4 @@
-from ingestd.later import Later
+from ingestd.later import Held, Later
 
 
 def test_what_is_put_off_again_waits_twice_as_long_up_to_a_limit() -> None:
@@ -35,3 +35,13 @@ def test_a_root_that_rests_is_not_tried_and_forgets_its_files() -> None:
 
 def test_nothing_put_off_waits_as_long_as_allowed() -> None:
     assert Later(first_s=5, limit_s=30).next_s(100, 60) == 60
+
+
+def test_a_root_whose_reads_hang_is_left_alone_for_longer_and_longer() -> None:
+    held = Held(limit_s=60.0)
+    away = []
+    for now_s in (0.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 700.0):
+        held.why = "no answer"
+        away.append(held.take(now_s))
+    assert away == [("no answer", s) for s in (2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 2.0)]
+    assert held.why == ""
