@@ -108,12 +108,27 @@ def told(daemon: Running, systemd: Callable[[], str]) -> dict[str, str]:
     }
 
 
+def kinds(heard: Path) -> set[str]:
+    """Which kinds of events the hook was told of."""
+    text = heard.read_text() if heard.exists() else ""
+    return set(re.findall(r"\b(?:file|series)_[a-z]+\b", text))
+
+
 def run(marked: Path, systemd: Callable[[], str], **settings: str) -> dict[str, str]:
     """Let a daemon ingest the folder, and gather what it tells."""
-    state = marked.parent / "state"
+    state, heard = marked.parent / "state", marked.parent / "heard by the hook"
+    config = marked.parent / "ingestd.toml"
+    hook = marked.parent / "hook.sh"
+    hook.write_text(f"#!/bin/sh\ncat >> '{heard}'\necho >> '{heard}'\n")
+    hook.chmod(0o755)
+    config.write_text(
+        f'[[root]]\npath = "{marked}"\n[hooks]\ncommand = ["{hook}"]\n'
+        'on = ["file_refused", "file_conflict", "series_receiving", "series_complete"]\n'
+    )
     daemon = Running(
         marked,
         state,
+        config=config,
         NOTIFY_SOCKET=str(marked.parent / "notify"),
         INGESTD_LOG__LEVEL="debug",
         **settings,
@@ -123,7 +138,8 @@ def run(marked: Path, systemd: Callable[[], str], **settings: str) -> dict[str, 
     wait_for(lambda: daemon.one("SELECT count(*) FROM file") == files)
     wait_for(lambda: daemon.one(open_series) == 0)
     try:
-        found = told(daemon, systemd)
+        wait_for(lambda: {"file_refused", "series_complete"} <= kinds(heard))
+        found = {**told(daemon, systemd), "hooks": heard.read_text()}
         query = "SELECT PatientName::INTEGER FROM instance"
         with pytest.raises(ingestd.errors.SqlError, match="Xyzzy"):  # Who asks may know.
             ingestd.open(state).sql(query)
