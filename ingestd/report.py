@@ -85,6 +85,7 @@ def status_text(found: dict[str, Any]) -> str:
         state = paused(daemon) if daemon["paused"] else "running"
         state = f"halted: {daemon['halted']}" if daemon["halted"] else state
         lines.append(f"daemon     {state}, pid {daemon['pid']}, up {daemon['uptime_s']:.0f} s")
+        lines += operations(daemon)
         for root in daemon["roots"]:
             why = f" ({plain(root['why'])})" if root["why"] else ""
             lines.append(f"root       {plain(root['name'])}: {root['health']}{why}")
@@ -107,6 +108,18 @@ def status_text(found: dict[str, Any]) -> str:
     )
     lines += [plain(line(row)) for row in catalog["incomplete"]]
     return "\n".join(lines)
+
+
+def operations(daemon: dict[str, Any]) -> list[str]:
+    """Say what whoever runs the service must know of."""
+    lines = []
+    if daemon["stuck"]:
+        lines.append(f"           these stand still: {', '.join(daemon['stuck'])}")
+    if daemon["config_refused"]:
+        lines.append(f"config     refused, the old one holds: {plain(daemon['config_refused'])}")
+    if daemon["restart_wanted"]:
+        lines.append(f"config     from the next start on: {', '.join(daemon['restart_wanted'])}")
+    return lines
 
 
 def counted(counts: dict[str, int]) -> str:

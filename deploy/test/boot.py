@@ -242,6 +242,8 @@ WHOLE = {
     "orphan tags": "SELECT count(*) FROM tag WHERE instance_id NOT IN"
     " (SELECT instance_id FROM instance)",
     "series": "SELECT bit_xor(hash(SeriesInstanceUID, state)) FROM series_state",
+    "thumbnails": "SELECT count(thumbnail_path) FROM instance",
+    "problems": "SELECT count(DISTINCT (SOPInstanceUID, kind)) FROM problem",
     "volumes": "SELECT bit_xor(hash(SeriesInstanceUID, stack, reason, shape)) FROM volume",
 }
 

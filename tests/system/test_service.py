@@ -7,12 +7,14 @@ import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from daemons import Running, wait_for
 
 import ingestd
 from ingestd import checkup
+from ingestd.report import status_text
 
 
 @pytest.fixture
@@ -60,11 +62,11 @@ class Service:
         self.await_word("RELOADING=1")
         self.await_word("READY=1")
 
-    def status(self, key: str) -> object:
-        """One key of its status."""
+    def status(self, key: str | None = None) -> Any:
+        """Its status, or one key of it."""
         status = ingestd.open(self.daemon.state).status()
         assert status is not None
-        return status[key]
+        return status if key is None else status[key]
 
 
 def root(path: Path) -> str:
@@ -120,6 +122,8 @@ def test_a_bad_config_is_refused_with_words_and_the_old_one_holds(
     good = service.config.read_text()
     service.reload(root(tmp_path / "other") + "[workers]\nproceses = 1\n")
     assert "did you mean processes?" in str(service.status("config_refused"))
+    words = "config     refused, the old one holds: "
+    assert words in status_text({"daemon": service.status(), "catalog": None, "error": ""})
     assert service.daemon.health(tmp_path / "drop") == "healthy"
     assert "<3>reload_refused" in service.daemon.log.read_text()
     missing = tmp_path / "missing"
