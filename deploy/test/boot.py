@@ -301,6 +301,8 @@ def keep(box: Boot) -> None:
     box.sh("systemctl start ingestd")
     expected = {what: box.one(query) for what, query in WHOLE.items()}
     for title in ("Back up", "Upgrade", "Roll back", "Restore", "Move to another machine"):
+        if title == "Restore":  # What it is for.
+            box.sh(f"systemctl stop ingestd && rm {STATE}/catalog.duckdb")
         box.block(title)
         box.wait_for("it runs", lambda: box.show("ActiveState") == ["active"])
         found = {what: box.one(query) for what, query in WHOLE.items()}
