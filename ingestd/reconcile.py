@@ -127,8 +127,7 @@ class Series:
         quiet_s = self._settings.series.quiet_s if quiet_s is None else quiet_s
         self._tell(judging.judge_doubted(self._catalog, self._now()))
         self._hasten(quiet_s)
-        taken = self._take_quiet(self._clock() - quiet_s)
-        if not taken:
+        if not (taken := self._take_quiet(self._clock() - quiet_s)):
             return
         try:
             jobs = self._call_quiet(taken)
