@@ -166,6 +166,8 @@ def _temporal(images: Sequence[Image]) -> Claim | None:
     times, moments = _agreed(images, "NumberOfTemporalPositions"), _moments(images)
     if not times or times < 2 or len(moments) < 2:
         return None
+    if times * (_agreed(images, "ImagesInAcquisition") or 0) == len(images):
+        return None  # That is how long one is, and what was wrong with it was said.
     size = max(moments.values())
     return _in_time(f"NumberOfTemporalPositions x {size} images", images, size, times)
 

@@ -18,7 +18,9 @@ from ingestd.completeness import (
     STACK_COLUMNS,
     Image,
     Judgement,
+    Slice,
     StackRow,
+    is_counted,
     judge,
 )
 from ingestd.dicom.geometry import Stack
@@ -26,6 +28,7 @@ from ingestd.dicom.keywords import KEPT
 from ingestd.dicom.planes import planes
 from ingestd.dicom.splitting import stacks
 from ingestd.errors import Reason
+from ingestd.lacking import without_files
 from ingestd.model import SeriesState
 from ingestd.phantom import studies
 from ingestd.tables import INSTANCE, VOLUME
@@ -260,6 +263,69 @@ CASES = [
         id="a PET of the whole body lacks its last slice",
     ),
     pytest.param(
+        images([None] * 5, "PT", NumberOfSlices=5)[:4], [], INCOMPLETE,
+        "count: NumberOfSlices = 5, 1 missing", 5, ("1 images",),
+        id="a PET without indices or numbers can only be counted",
+    ),
+    pytest.param(
+        [one._replace(ImageIndex=index) for one, index in zip(
+            images([None] * 5, "PT", NumberOfSlices=3, NumberOfTimeSlices=2), (1, 2, 3, 5, 6),
+            strict=True,
+        )], [], INCOMPLETE,
+        "count: NumberOfSlices x NumberOfTimeSlices = 6, 1 missing", 6, ("ImageIndex 4",),
+        id="an index of a dynamic PET that none has is the one that is missing",
+    ),
+    pytest.param(
+        images([None] * 4, "PT", NumberOfSlices=4, ImageIndex=2), [], UNKNOWN,
+        "NumberOfSlices = 4 as found, but ImageIndex 2 comes 4 times", None, (),
+        id="an index that is repeated is no slice more",
+    ),
+    pytest.param(
+        [one._replace(ImageIndex=index) for one, index in zip(
+            images([None] * 4, "PT", NumberOfSlices=4), (1, 2, 3, 5), strict=True,
+        )], [], UNKNOWN,
+        "NumberOfSlices = 4 as found, but ImageIndex 5 is not one of 4", None, (),
+        id="an index out of range is a slice of something else",
+    ),
+    pytest.param(
+        [one._replace(ImageIndex=index) for one, index in zip(
+            images([None] * 4, "PT", NumberOfSlices=4), (4, 2, 3, 1), strict=True,
+        )], [], COMPLETE,
+        "count: NumberOfSlices = 4", 4, (),
+        id="indices that are each there once, in any order",
+    ),
+    pytest.param(
+        images(
+            range(1, 31), "MR", ImagesInAcquisition=10, NumberOfTemporalPositions=3,
+            TemporalPositionIdentifier=lambda n: (n - 1) // 10 + 2,
+        ), [], UNKNOWN,
+        "= 30 as found, but TemporalPositionIdentifier 4 is not one of 3", None, (),
+        id="a temporal position out of range does not stand for the first one",
+    ),
+    pytest.param(
+        images(
+            range(1, 31), "MR", ImagesInAcquisition=10, NumberOfTemporalPositions=3,
+            TemporalPositionIdentifier=lambda n: 1 if n <= 11 else (n - 2) // 10 + 1,
+        ), [], UNKNOWN,
+        "= 30 as found, but TemporalPositionIdentifier 1 has 11 images, not 10", None, (),
+        id="an image too many at one temporal position hides one too few at another",
+    ),
+    pytest.param(
+        images([1, 2], "MR", InConcatenationTotalNumber=3, frames=20), [], INCOMPLETE,
+        "count: InConcatenationTotalNumber = 3, 1 missing", 3, ("InstanceNumber 3",),
+        id="a part of a concatenation is missing",
+    ),
+    pytest.param(
+        images([1], "MR", InConcatenationTotalNumber=2, frames=20), [], INCOMPLETE,
+        "count: InConcatenationTotalNumber = 2, 1 missing", 2, ("InstanceNumber 2",),
+        id="one part of two is not the whole, though it has many frames",
+    ),
+    pytest.param(
+        images([1, 2, 3], "MR", InConcatenationTotalNumber=3, frames=20), [], COMPLETE,
+        "count: InConcatenationTotalNumber = 3", 3, (),
+        id="all parts of a concatenation",
+    ),
+    pytest.param(
         images(range(1, 41), "PT", NumberOfSlices=40, SeriesType=("GATED", "IMAGE")), [], UNKNOWN,
         "nothing says", None, (),
         id="of a gated PET the slices of one gate say nothing",
@@ -310,6 +376,31 @@ CASES = [
     pytest.param(
         images([3], "RTSTRUCT"), [], COMPLETE, "nature: RTSTRUCT is no image of a stack", None, (),
         id="so are structure sets",
+    ),
+    pytest.param(
+        images([1, 2], "CT", SOPClassUID="1.2.840.10008.5.1.4.1.1.88.67"), [], COMPLETE,
+        "nature: a report is no image of a stack", None, (),
+        id="a dose report that carries the modality of its CT",
+    ),
+    pytest.param(
+        images([1], "MR", SOPClassUID="1.2.840.10008.5.1.4.1.1.66"), [], COMPLETE,
+        "nature: raw data, a registration or a segmentation is no image", None, (),
+        id="raw data of an MR",
+    ),
+    pytest.param(
+        images([1], "MR", SOPClassUID="1.2.840.10008.5.1.4.1.1.4"), [], UNKNOWN, "nothing says",
+        None, (),
+        id="one MR image is none of these",
+    ),
+    pytest.param(
+        images([1], "CT", SOPClassUID="1.2.840.10008.5.1.4.1.1.661"), [], UNKNOWN, "nothing says",
+        None, (),
+        id="a class whose UID only begins alike is another class",
+    ),
+    pytest.param(
+        images([1, 2, 3], ImageType=SCOUT), [StackRow(Reason.LOCALIZER)], UNKNOWN, "nothing says",
+        None, (),
+        id="of three scouts a fourth one may be lost",
     ),
     pytest.param(
         images([1], ImageType=SCOUT), [StackRow(Reason.LOCALIZER)], COMPLETE,
@@ -451,6 +542,171 @@ CASES = [
         id="a hole in the second acquisition, which counts from 1 again",
     ),
 ]  # fmt: skip
+
+
+def placed(*positions: float, stack_number: int = 0, first: int = 0) -> list[Slice]:
+    """Slices of the images 1.<first> and so on, in files that are named after their place."""
+    return [
+        Slice(stack_number, at, f"1.{first + k}", f"A/{at:g}.dcm") for k, at in enumerate(positions)
+    ]
+
+
+SPACED = {"slice_spacing_mm": 5.0, "shape": None}
+
+
+@pytest.mark.parametrize(
+    ("given_images", "rows", "slices", "missing", "expected"),
+    [
+        pytest.param(
+            images(without(3, 5)),
+            [gap(10.0)._replace(**SPACED)],
+            placed(0, 5, 15, 20),
+            ("position 10.00 mm, InstanceNumber 3, between A/5.dcm and A/15.dcm",),
+            5,
+            id="the files below and above",
+        ),
+        pytest.param(
+            images([1, 2, 5, 6]),
+            [gap(10.0, 15.0)._replace(**SPACED)],
+            placed(0, 5, 20, 25),
+            (
+                "position 10.00 mm, between A/5.dcm and A/20.dcm",
+                "position 15.00 mm, between A/5.dcm and A/20.dcm",
+                "InstanceNumber 3",
+                "InstanceNumber 4",
+            ),
+            6,
+            id="two in a row have the same neighbours",
+        ),
+        pytest.param(
+            images([None] * 7, "MR"),
+            [
+                gap(10.0, split_by="EchoTime=12")._replace(**SPACED),
+                stack(4, split_by="EchoTime=96")._replace(stack=1),
+            ],
+            [*placed(0, 5, 15), *placed(0, 5, 10, 15, stack_number=1, first=3)],
+            ("position 10.00 mm (EchoTime=12), between A/5.dcm and A/15.dcm",),
+            8,
+            id="of the stack that lacks it, not of its neighbour",
+        ),
+        pytest.param(
+            images([None] * 8, "MR", TemporalPositionIdentifier=1)[:5]
+            + [one._replace(TemporalPositionIdentifier=2, SOPInstanceUID=f"1.{k + 5}")
+               for k, one in enumerate(images([None] * 4, "MR"))],
+            [gap(10.0, split_by=TIMES)._replace(**SPACED)],
+            [*placed(0, 5, 10, 15, 20), *placed(0, 5, 15, 20, first=5)],
+            ("position 10.00 mm of TemporalPositionIdentifier 2, between A/5.dcm and A/15.dcm",),
+            10,
+            id="the timepoint that lacks it",
+        ),
+        pytest.param(
+            [one._replace(TemporalPositionIdentifier=k // 4 + 1)
+             for k, one in enumerate(images([None] * 8, "MR"))],
+            [gap(10.0, split_by=TIMES)._replace(**SPACED)],
+            [*placed(0, 5, 15, 20), *placed(0, 5, 15, 20, first=4)],
+            ("position 10.00 mm, between A/5.dcm and A/15.dcm",),
+            10,
+            id="a position that all timepoints lack is one name and two images",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_missing_is_named_with_its_neighbours(
+    given_images: list[Image],
+    rows: list[StackRow],
+    slices: list[Slice],
+    missing: tuple[str, ...],
+    expected: int | None,
+) -> None:
+    found = judge(given_images, rows, slices=slices)
+
+    assert (found.state, found.expected) == (INCOMPLETE, expected)
+    assert missing == found.missing
+    assert not any("dcm" in without_files(name) for name in found.missing)
+
+
+def test_timepoints_that_are_short_are_named() -> None:
+    every = [
+        one._replace(TemporalPositionIdentifier=k // 5 + 1)
+        for k, one in enumerate(images([None] * 13, "MR"))
+    ]
+    found = judge(every, [stack(5, times=2, split_by=TIMES)])
+
+    assert found.missing == ("2 of 5 slices of TemporalPositionIdentifier 3",)
+
+
+@pytest.mark.parametrize(
+    ("gone", "found", "missing"),
+    [
+        pytest.param({"1.1": "B/2"}, 4, ("InstanceNumber 2, was B/2",), id="one file is gone"),
+        pytest.param(
+            {f"1.{k}": f"B/{k}" for k in range(5)},
+            0,
+            tuple(f"InstanceNumber {k + 1}, was B/{k}" for k in range(5)),
+            id="all are gone",
+        ),
+    ],
+)
+def test_files_that_are_gone_do_not_count(
+    gone: dict[str, str], found: int, missing: tuple[str, ...]
+) -> None:
+    said = judge(images(range(1, 6), ImagesInAcquisition=5), [stack(5)], gone=gone)
+
+    assert (said.state, said.expected, said.found) == (INCOMPLETE, 5, found)
+    assert said.evidence == (
+        f"gone: {len(gone)} of 5 files are not there any more;"
+        " with them, count: ImagesInAcquisition = 5"
+    )
+    assert said.missing == missing
+    assert said.is_gone is (found == 0)
+
+
+def test_a_directory_that_lists_all_is_believed_and_a_doubt_is_told() -> None:
+    every = images(without(3, 5), ImagesInAcquisition=5)
+    said = judge(every, [], listed={one.SOPInstanceUID: "" for one in every})
+
+    assert said.state == COMPLETE
+    assert said.evidence == (
+        "DICOMDIR: lists 4, all here; yet count: ImagesInAcquisition = 5, 1 missing"
+    )
+
+
+def test_a_series_that_is_only_listed_lacks_all() -> None:
+    said = judge([], [], listed={"1.5": "A/I5"})
+
+    assert (said.state, said.found, said.expected) == (INCOMPLETE, 0, 1)
+    assert said.missing == ("SOPInstanceUID 1.5, file A/I5",)
+
+
+@pytest.mark.parametrize(
+    ("given_images", "listed", "expected"),
+    [
+        pytest.param(images(range(1, 6), ImagesInAcquisition=5), {}, True, id="as many as counted"),
+        pytest.param(images(range(1, 5), ImagesInAcquisition=5), {}, False, id="fewer"),
+        pytest.param(images(range(1, 6)), {}, False, id="no count"),
+        pytest.param(images(range(1, 6)), {"1.0": "", "1.4": ""}, True, id="all that is listed"),
+        pytest.param(images(range(1, 6)), {"1.9": ""}, False, id="something listed is not here"),
+        pytest.param(
+            images(range(1, 7), "MR", CardiacNumberOfImages=3), {}, False,
+            id="phases of so many positions as are here: there may be more of them",
+        ),
+        pytest.param(
+            images(
+                range(1, 4), "MR", NumberOfTemporalPositions=3,
+                TemporalPositionIdentifier=moment(1),
+            ), {}, False, id="moments as long as the longest one so far",
+        ),
+        pytest.param(
+            images(range(1, 6), ImagesInAcquisition=5, AcquisitionNumber=1)
+            + images(range(6, 11), ImagesInAcquisition=5, AcquisitionNumber=2), {}, False,
+            id="as many acquisitions as are here: there may be more of them",
+        ),
+        pytest.param(images([1, 2, 3, 4, 4], ImagesInAcquisition=5), {}, False, id="one twice"),
+    ],
+)  # fmt: skip
+def test_only_a_number_that_stays_the_same_ends_the_waiting(
+    given_images: list[Image], listed: dict[str, str], expected: bool
+) -> None:
+    assert is_counted(given_images, listed) is expected
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,12 @@
 import re
 import runpy
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 import ingestd
+from ingestd.hookconfig import Kind
 
 DOCS = Path(__file__).parents[1] / "docs"
 QUERIES = re.findall(
@@ -29,6 +31,12 @@ def test_the_page_of_columns_is_what_the_catalog_says_of_itself() -> None:
     assert (DOCS / "columns.md").read_text() == page, (
         "run: python docs/columns.py > docs/columns.md"
     )
+
+
+def test_the_page_of_hooks_has_each_kind_of_event_and_no_other() -> None:
+    page = (DOCS / "hooks.md").read_text()
+    rows = re.findall(r"^\| (`[^|]+) \|", page, re.MULTILINE)
+    assert {kind for row in rows for kind in re.findall(r"`(\w+)`", row)} == {*get_args(Kind)}
 
 
 def test_each_decision_has_a_number_a_title_and_a_date() -> None:

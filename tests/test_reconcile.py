@@ -167,6 +167,12 @@ def test_kill_9_while_a_volume_is_replaced_leaves_row_and_file_as_one(
     assert len(list(state.glob("volumes/*/*"))) == 6, "the other volume is still there"
 
     scan(drop, state=state)
+    told = "SELECT kind FROM event WHERE SeriesInstanceUID IS NOT NULL ORDER BY event_id"
+    life = ["series_quiet", "volume_built", "series_unknown"]
+    assert [row["kind"] for row in ingestd.open(state).sql(told).to_pylist()] == [
+        *("series_receiving", *life),
+        *("series_reopened", *life),
+    ]
     assert agree(state)[0]["shape"] == [5, 64, 64]
     assert len(list(state.glob("volumes/*/*"))) == 3, "its orphan is not"
 
