@@ -5,6 +5,7 @@ done, because they went ahead of one that is still tried, have a row of their ow
 """
 
 import json
+import math
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from ingestd import hookconfig
 from ingestd.catalog import EVENT, Catalog, utc_now
 from ingestd.lacking import without_files
 
+NAMES_A_FILE = frozenset({"file_conflict", "source_lost"})
 BATCH = 50  #: events that are read at once
 
 #: Events that somebody is still to be told of must stay. A condition on `event`.
@@ -130,7 +132,7 @@ class Outbox:
             "at_utc": f"{event.at_utc.isoformat()}Z",
             "kind": event.kind,
             "root": event.root,
-            "detail": event.detail,
+            "detail": None if self._hides(event) else event.detail,
         }
         if event.SeriesInstanceUID is not None:
             told["SeriesInstanceUID"] = event.SeriesInstanceUID
@@ -140,6 +142,10 @@ class Outbox:
             rows = self._catalog.rows(REFUSED, event.root, reason, event.at_utc)
             told["paths"] = [path for (path,) in rows]
         return json.dumps(told, default=str, ensure_ascii=False).encode() + b"\n"
+
+    def _hides(self, event: Event) -> bool:
+        """Whether its detail is the name of a file, which may be that of a patient."""
+        return event.kind in NAMES_A_FILE and "path" not in self._options.fields
 
     def _series(self, uid: str) -> dict[str, Any] | None:
         """Say how a series is now, which may be later than the event."""
@@ -153,8 +159,16 @@ class Outbox:
         if keywords:
             columns = ", ".join(f"any_value({name})" for name in keywords)
             query = f"SELECT {columns} FROM instance WHERE SeriesInstanceUID = ?"
-            found |= dict(zip(keywords, self._catalog.rows(query, uid)[0], strict=True))
+            values = self._catalog.rows(query, uid)[0]
+            found |= dict(zip(keywords, map(finite, values), strict=True))
         return found
+
+
+def finite(value: object) -> object:
+    """Put null for what JSON cannot hold: a number that is none, or has no end."""
+    if isinstance(value, list):
+        return [finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def dismiss(catalog: Catalog, hooks: Sequence[str]) -> None:

@@ -121,14 +121,15 @@ class Daemon:
 
     def _schedule(self, settings: config.Config) -> None:
         """Say what is done again and again, and how often."""
-        quiet_s, first_s = settings.series.quiet_s, settings.retry.first_s
+        series, first_s = settings.series, settings.retry.first_s
+        tick_s = min(5.0, series.quiet_s / 4, series.counted_quiet_s)
         for job, every_s in (
-            (self.space.stack, max(0.2, min(5.0, quiet_s / 4))),
+            (self.space.stack, max(0.2, tick_s)),
             (self.scouts.retry, max(0.2, min(5.0, first_s))),
             (self.space.look, SPACE_S),
             (self.upkeep.check_derived, LOOK_S),
             (self.upkeep.forget, FORGET_S),
-            (self.works.series.give_up, max(0.2, min(60.0, settings.series.give_up_s / 4))),
+            (self.works.series.give_up, max(0.2, min(60.0, series.give_up_s / 4))),
             (self.works.catalog.checkpoint, 600.0),
             (self.scouts.watch, 10.0),
         ):

@@ -194,13 +194,27 @@ def test_a_hook_that_the_config_does_not_name_any_more_keeps_no_event(
     assert catalog.rows(f"SELECT count(*) FROM event WHERE NOT {outbox.UNDELIVERED}") == [(1,)]
 
 
+def test_a_number_that_is_none_is_null_in_json(catalog: Catalog, bench: Bench) -> None:
+    options = bench.options(fields=("SliceThickness", "PixelSpacing"))
+    box = outbox.Outbox(catalog, "command", options)
+    catalog.write(batch(file("a")), now=NOW)
+    with catalog.transaction() as db:
+        db.execute("UPDATE instance SET SliceThickness = 'nan', PixelSpacing = [1.5, 'inf']")
+    catalog.tell("series_complete", series="1.2")
+    (event,) = box.pending(())
+    series = json.loads(box.letter(event), parse_constant=pytest.fail)["series"]
+    assert (series["SliceThickness"], series["PixelSpacing"]) == (None, [1.5, None])
+
+
 @pytest.mark.parametrize("fields", [(), ("PatientID", "path")], ids=["none", "PatientID and path"])
 def test_no_patient_data_but_what_the_config_names(
     catalog: Catalog, bench: Bench, fields: tuple[str, ...]
 ) -> None:
-    outbox_of = outbox.Outbox(catalog, "command", bench.options(fields=fields))
+    kinds = ("file_refused", "file_conflict", "series_incomplete")
+    outbox_of = outbox.Outbox(catalog, "command", bench.options(fields=fields, on=kinds))
     refused = file("DOE_JOHN/2", reason=Reason.NOT_DICOM, attempts=1)
     catalog.write(batch(file("DOE_JOHN/1"), refused), now=NOW)
+    catalog.write(batch(file("DOE_JOHN/3", digest="bb" * 16)), now=NOW)
     with catalog.transaction() as db:
         db.execute("UPDATE instance SET PatientID = '0815', PatientName = 'DOE^JOHN'")
         db.execute(
@@ -212,6 +226,7 @@ def test_no_patient_data_but_what_the_config_names(
     assert by_kind["file_refused"]["detail"] == "not_dicom: 1 file"
     assert by_kind["series_incomplete"]["series"]["StudyInstanceUID"] == "1"
     if fields:
+        assert by_kind["file_conflict"]["detail"] == "DOE_JOHN/3"
         assert by_kind["file_refused"]["paths"] == ["DOE_JOHN/2"]
         assert by_kind["series_incomplete"]["series"]["PatientID"] == "0815"
         assert by_kind["series_incomplete"]["series"]["missing"][0].endswith("DOE/3")

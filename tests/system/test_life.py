@@ -173,6 +173,20 @@ def test_a_count_a_directory_and_files_that_go_away(begin: Begin) -> None:
     assert "SOPInstanceUID 1.2.4.1\n" in shown
 
 
+def test_a_scan_tells_before_it_ends(tmp_path: Path) -> None:
+    config = tmp_path / "ingestd.toml"
+    command = [sys.executable, "-c", TELLER, str(tmp_path / "told")]
+    config.write_text(
+        f"[hooks]\ncommand = {json.dumps(command)}\non = ['series_receiving', 'series_unknown',"
+        " 'series_complete']\n[space]\nmin_free_bytes = 0\n"
+    )
+    scan(CT_FOLDER, state=tmp_path / "state", config=config)
+    letters = [json.loads(line) for line in (tmp_path / "told").read_text().splitlines()]
+    assert letters[0]["kind"] == "series_receiving"
+    assert letters[-1]["series"]["found"] == 5
+    assert letters[-1]["series"]["volumes"][0].startswith("volumes/")
+
+
 def dropped_slowly(daemon: Running, files: list[Path], seconds: float) -> None:
     """Give files in a muddle, over so many seconds."""
     for file in random.Random(1).sample(files, len(files)):  # noqa: S311
