@@ -10,7 +10,7 @@ from dicomdirs import Record, directory, element, written
 from pydicom.data import get_testdata_file
 from test_catalog import NOW, batch, file
 
-from ingestd import parse, tables, tasks
+from ingestd import parse, sql, tables, tasks
 from ingestd.catalog import Catalog
 from ingestd.config import Config
 from ingestd.dicom import directory as room
@@ -195,6 +195,7 @@ def test_a_series_of_which_nothing_came_is_a_series_once_it_is_listed(catalog: C
     written_to = catalog.write(with_list(batch(media()), ("1.2", "1.1"), ("1.3", "1.9")), now=NOW)
     assert written_to.series == {"1.2", "1.3"}
     assert states(catalog) == [("1.2", "receiving", 1), ("1.3", "receiving", 1)]
+    assert catalog.rows(sql.AUDIT["state_without_instances"]) == []
 
 
 def test_a_directory_reopens_what_was_judged_once_and_not_for_a_copy_of_it(
