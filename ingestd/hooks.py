@@ -22,6 +22,7 @@ log = get_logger()
 
 POLL_S = 0.5  #: how often the outbox is looked into
 IDLE_S = 60.0  #: how often the cursor passes events that nobody asks for
+PAUSE_S, PAUSES_S = 0.1, 30.0  #: after each failure in a row a little longer, up to a limit
 HALT_S = 5.0  #: pause while the catalog cannot be written
 STOP_S = 2.0 + calling.DEATH_S
 
@@ -165,7 +166,7 @@ class Hook(threading.Thread):
     def _failed(self, event: Event, attempts: int, fault: str) -> bool:
         """Try again later, or give up. Where all fails, the next one waits a little too."""
         self._failures += 1
-        self._stopping.wait(min(self._failures, 60) * POLL_S)
+        self._stopping.wait(min(self._failures * PAUSE_S, PAUSES_S))
         if attempts >= self._options.attempts:
             log.error("hook_given_up", hook=self._box.hook, event_id=event.event_id, why=fault)
             self._done(event, attempts, fault)

@@ -14,7 +14,6 @@ from ingestd import hookconfig
 from ingestd.catalog import EVENT, Catalog, utc_now
 from ingestd.lacking import without_files
 
-NAMES_A_FILE = frozenset({"file_conflict", "source_lost"})
 BATCH = 50  #: events that are read at once
 
 #: Events that somebody is still to be told of must stay. A condition on `event`.
@@ -132,7 +131,7 @@ class Outbox:
             "at_utc": f"{event.at_utc.isoformat()}Z",
             "kind": event.kind,
             "root": event.root,
-            "detail": None if self._hides(event) else event.detail,
+            "detail": event.detail,
         }
         if event.SeriesInstanceUID is not None:
             told["SeriesInstanceUID"] = event.SeriesInstanceUID
@@ -142,10 +141,6 @@ class Outbox:
             rows = self._catalog.rows(REFUSED, event.root, reason, event.at_utc)
             told["paths"] = [path for (path,) in rows]
         return json.dumps(told, default=str, ensure_ascii=False).encode() + b"\n"
-
-    def _hides(self, event: Event) -> bool:
-        """Whether its detail is the name of a file, which may be that of a patient."""
-        return event.kind in NAMES_A_FILE and "path" not in self._options.fields
 
     def _series(self, uid: str) -> dict[str, Any] | None:
         """Say how a series is now, which may be later than the event."""
