@@ -1,6 +1,7 @@
 """Hooks with real programs and a real server: at least once, in order, never in the way."""
 
 import json
+import math
 import os
 import signal
 import stat
@@ -199,9 +200,8 @@ def test_a_number_that_is_none_is_null_in_json(catalog: Catalog, bench: Bench) -
     box = outbox.Outbox(catalog, "command", options)
     catalog.write(batch(file("a")), now=NOW)
     with catalog.transaction() as db:
-        db.execute(
-            "UPDATE instance SET SliceThickness = 'nan', PixelSpacing = ['1.5'::DOUBLE, 'inf'::DOUBLE]"
-        )
+        db.execute("UPDATE instance SET SliceThickness = ?", [math.nan])
+        db.execute("UPDATE instance SET PixelSpacing = ?", [[1.5, math.inf]])
     catalog.tell("series_complete", series="1.2")
     (event,) = box.pending(())
     series = json.loads(box.letter(event), parse_constant=pytest.fail)["series"]
