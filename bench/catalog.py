@@ -284,7 +284,7 @@ def _timed(catalog: Catalog, batch: Batch) -> Iterator[tuple[str, float]]:
                 db.execute(statement)
                 yield _called(statement.query), time.process_time() - at_s
         at_s = time.process_time()
-        batches.account(db, batch, 0)
+        batches.account(db, batch, 0, frozenset())
         yield "account for it", time.process_time() - at_s
         at_s = time.process_time()
     yield "commit (and checkpoint, when it is due)", time.process_time() - at_s
