@@ -2,6 +2,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pytest
 from conftest import PATIENCE
@@ -10,6 +11,7 @@ from ingestd import batches, derived, sql, tables
 from ingestd.catalog import Catalog
 from ingestd.dicom.keywords import KEPT
 from ingestd.errors import Reason, StateError
+from ingestd.files import CATALOG_NAME
 from ingestd.model import Sighting
 from ingestd.tables import Batch
 
@@ -461,3 +463,17 @@ def test_a_batch_whose_commit_failed_comes_again_with_its_thumbnails(
     assert read() == A.encode()
     assert catalog.rows("SELECT thumbnail_path FROM instance") == [("thumbnails/x.jpg",)]
     assert catalog.rows("SELECT count(*) FROM problem") == [(0,)]
+
+
+def test_events_of_an_older_catalog_get_their_numbers_and_new_ones_follow(tmp_path: Path) -> None:
+    with duckdb.connect(str(tmp_path / CATALOG_NAME)) as db:
+        for number, (name, script) in enumerate(sql.migrations()[:3], start=1):
+            db.execute(script)
+            db.execute("INSERT INTO migration VALUES (?, ?, ?)", [number, name, NOW])
+        for kind in ("a", "b"):
+            db.execute("INSERT INTO event VALUES (?, ?, NULL, NULL, NULL)", [NOW, kind])
+    for kind in ("c", "d"):
+        with Catalog(tmp_path, memory_bytes=1 << 29, patience=PATIENCE) as catalog:
+            catalog.tell(kind)
+            found = catalog.rows("SELECT kind, event_id FROM event ORDER BY event_id")
+    assert found == [("a", 1), ("b", 2), ("c", 3), ("d", 4)]
