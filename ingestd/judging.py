@@ -26,6 +26,12 @@ JUDGE = """
     RETURNING SeriesInstanceUID
 """
 
+#: What was said of series that are judged once more though nothing came: it is not told twice.
+SAID = """
+    SELECT SeriesInstanceUID, evidence, found, missing FROM series_state
+    WHERE SeriesInstanceUID IN $1 AND evidence IS NOT NULL
+"""
+
 #: Judged, and something has changed since that is no arrival: files are gone, or back.
 DOUBTED = """
     SELECT SeriesInstanceUID, revision, state, evidence FROM series_state
@@ -102,13 +108,15 @@ def _judge(db: Any, jobs: Sequence[SeriesJob], now: datetime) -> list[tuple[str,
     """Judge series; leave out those that got something meanwhile."""
     readable = {job.SeriesInstanceUID: len(job.files) for job in jobs}
     found = evidence.judge(db, list(readable), readable)
+    before = {uid: words for uid, *words in db.execute(SAID, [list(readable)]).fetchall()}
     judged = []
     for job in jobs:
         said = found[job.SeriesInstanceUID]
         if said is None:
             db.execute(FORGET, [job.SeriesInstanceUID, job.revision])
         elif _write(db, JUDGE, job.SeriesInstanceUID, job.revision, said):
-            _tell(db, job.SeriesInstanceUID, said, now)
+            if before.get(job.SeriesInstanceUID) != [said.evidence, said.found, [*said.missing]]:
+                _tell(db, job.SeriesInstanceUID, said, now)
             judged.append((job.SeriesInstanceUID, said))
     return judged
 

@@ -75,6 +75,7 @@ def test_derived_files_that_are_missing_come_back_and_what_no_row_names_goes(pla
         state / "thumbnails" / "1.2" / "3.4" / "5.6.jpg",
     ]
     daemon = Running(place / "drop", state, **WATCHFUL)
+    told = daemon.one("SELECT count(*) FROM event WHERE kind = 'series_complete'")
     for path in orphans:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x")
@@ -86,6 +87,7 @@ def test_derived_files_that_are_missing_come_back_and_what_no_row_names_goes(pla
         wait_for(lambda: not (state / "thumbnails" / "1.2").exists())
         wait_for(lambda: not client.status()["open_series"])
         assert daemon.one("SELECT count(*) FROM problem WHERE kind = 'thumbnail_lost'") == 0
+        assert daemon.one("SELECT count(*) FROM event WHERE kind = 'series_complete'") == told
     finally:
         daemon.stop()
     assert (outside / "1.2" / "1.2.3.jpg").read_bytes() == b"not ours"
