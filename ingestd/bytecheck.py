@@ -22,7 +22,7 @@ from ingestd.model import Arrival
 from ingestd.reach import Reach, beat
 from ingestd.tables import INSTANCE, TAG, Batch
 from ingestd.volumefiles import is_as_named
-from ingestd.workers import Pool, WorkerLost
+from ingestd.workers import Pool, PoolClosed, WorkerLost
 
 PAGE = 65_536  #: rows of the ledger that are in hand at once
 CHUNK = 64  #: files that a worker reads at once
@@ -176,6 +176,8 @@ class ByteCheck:
         future = self.pool.submit(tasks.ingest, arrivals, state=self.state, reading=reading)
         try:
             batch: Batch = future.result()
+        except (PoolClosed, CancelledError):
+            return []  # We stop.
         except (WorkerLost, IngestError) as error:
             at = error.at if isinstance(error, WorkerLost) else None
             if at is not None and error.reason is Reason.TRANSIENT_IO:
@@ -185,8 +187,6 @@ class ByteCheck:
             if len(chunk) > 1:
                 return [found for one in chunk for found in self._read([one])]
             return [difference("file_unread", chunk[0], f"{error.reason}: {error.detail}")]
-        except CancelledError:
-            return []
         return [*self._bytes(chunk, batch), *self._rows(chunk, batch)]
 
     def _bytes(self, chunk: Sequence[Asked], batch: Batch) -> Iterator[Difference]:

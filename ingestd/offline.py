@@ -52,6 +52,7 @@ class Offline:
             said = deeds(Hands(works=works))[name](asked, tell, self._stop.is_set)
             if changes:
                 self._finish(works)
+            if name == "retry":
                 said["came_to"] = dict(sorted(works.conductor.tally.states.items()))
         if self._failure is not None:
             raise self._failure
