@@ -266,7 +266,7 @@ def ask_file(
     try:
         with duckdb.connect(str(path), read_only=True, config=LOCKED_DOWN) as db:
             if gated:  # Takes as long as a small question.
-                check(db, query)
+                query = check(db, query)
             return convert(db.sql(query))
     except duckdb.IOException as error:
         raise StateError(f"{path}: DuckDB cannot open the catalog: {error}") from error
