@@ -5,7 +5,6 @@ has a cursor of its own that sees whole transactions only.
 """
 
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
@@ -15,22 +14,16 @@ from typing import Any, Self
 import duckdb
 import pyarrow as pa
 
-from ingestd import batches, derived, sql
+from ingestd import batches, derived, engine, sql
 from ingestd.aside import copy_aside
 from ingestd.errors import IngestError, Reason, StateError
 from ingestd.files import CATALOG_NAME
 from ingestd.log import get_logger
 from ingestd.model import Past, Patience, Sighting, Written
 from ingestd.owner import take_state
-from ingestd.sqlgate import LOCKED_DOWN
 from ingestd.tables import Batch
 
-#: The write-ahead log grows so far before it is folded into the file: with DuckDB's 16 MB a large
-#: catalog spends half its time on that. To read so much again after a crash takes some seconds.
-CHECKPOINT_BYTES = 256_000_000
-
 log = get_logger()
-
 
 EVENT = "INSERT INTO event (at_utc, kind, root, SeriesInstanceUID, detail) VALUES (?, ?, ?, ?, ?)"
 
@@ -49,6 +42,7 @@ class Catalog:
         self._opening = threading.Lock()  # no cursor is made while the file is opened anew
         self.patience = patience
         self._memory_bytes = memory_bytes
+        self._readers: set[duckdb.DuckDBPyConnection] = set()
         self.generation = 0  #: goes up when the file was opened anew, and cursors with it
         self._lock = take_state(state)
         try:
@@ -67,41 +61,25 @@ class Catalog:
     def close(self) -> None:
         """Write everything down and let the state folder go."""
         with self._writing:
-            self._db.close()
+            try:
+                engine.shut(self._db, self._readers)
+            except StateError as error:  # What was committed is in the file all the same.
+                log.warning("catalog_left_open", why=str(error))
             self._lock.close()
 
     def reopen(self) -> None:
-        """Open the file anew: after a full disk DuckDB declares the whole database invalid."""
+        """Open the file anew: after a full disk DuckDB declares the whole database invalid.
+
+        raises  StateError when it cannot be closed or opened just now
+        """
         with self._writing, self._opening:
-            self._db.close()
+            engine.shut(self._db, self._readers)
             self._db = self._open()
             self._db.execute("SET lock_configuration = true")
             self.generation += 1
 
     def _open(self) -> duckdb.DuckDBPyConnection:
-        path = self.state / CATALOG_NAME
-        until_s = time.monotonic() + READER_S
-        while True:
-            try:
-                return duckdb.connect(
-                    str(path),
-                    config={
-                        **LOCKED_DOWN,
-                        "checkpoint_threshold": f"{CHECKPOINT_BYTES}B",
-                        "memory_limit": f"{self._memory_bytes}B",
-                        "temp_directory": str(self.state / "tmp"),
-                    },
-                )
-            except duckdb.Error as error:
-                # Some other tool has the file open for reading: it may soon be done.
-                if "lock" in str(error) and time.monotonic() < until_s:
-                    time.sleep(0.2)
-                    continue
-                raise StateError(
-                    f"{path}: DuckDB cannot open the catalog: {error}. Nothing was changed. If the"
-                    " file is damaged, put it aside and restore a backup, or scan the folders"
-                    " again."
-                ) from error
+        return engine.start(self.state, memory_bytes=self._memory_bytes)
 
     def _migrate(self) -> None:
         """Bring the catalog up to this program, after a copy; refuse one that is newer."""
@@ -181,10 +159,12 @@ class Catalog:
         try:
             with self._opening:
                 cursor = self._db.cursor()
+            self._readers.add(cursor)
             try:
                 yield cursor
             finally:
                 cursor.close()
+                self._readers.discard(cursor)
         except duckdb.Error as error:
             raise halting(error) from error
 
@@ -259,9 +239,6 @@ class Catalog:
             rows = cursor.execute(sql.UNKNOWN, self.patience.due(now or utc_now())).fetchall()
             cursor.unregister("seen")
         return [(sightings[nth], Past(attempts, known)) for nth, attempts, known in rows]
-
-
-READER_S = 15.0  #: how long another program may have the catalog's file open
 
 
 def halting(error: duckdb.Error) -> IngestError:

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from ingestd.config import Config, Root
 
-#: What DuckDB, and who owns which folder, are told once.
-AT_START = ("archive", "catalog.memory_bytes")
+#: What DuckDB, the sockets, and who owns which folder, are told once.
+SQL_AT_START = ("memory_bytes", "group", "listen", "token_file")
+AT_START = ("archive", "catalog.memory_bytes", *(f"sql.{key}" for key in SQL_AT_START))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +46,8 @@ def changes(old: Config, new: Config) -> Changes:
 def until_restart(old: Config, new: Config) -> Config:
     """Give the new config with what of the old one holds until the next start."""
     catalog = new.catalog.model_copy(update={"memory_bytes": old.catalog.memory_bytes})
-    return new.model_copy(update={"archive": old.archive, "catalog": catalog})
+    sql = new.sql.model_copy(update={key: getattr(old.sql, key) for key in SQL_AT_START})
+    return new.model_copy(update={"archive": old.archive, "catalog": catalog, "sql": sql})
 
 
 def taking(root: Root | None) -> tuple[object, ...] | None:

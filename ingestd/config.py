@@ -187,6 +187,29 @@ class Sql(Section):
     """and the most bytes"""
     deadline_s: Seconds = 60.0
     """a query that takes longer is interrupted"""
+    memory_bytes: Annotated[int, Field(ge=GIB // 8)] = GIB
+    """what queries may take beside [catalog] memory_bytes; one that takes more is stopped"""
+    group: str = ""
+    """whose members may ask on the socket in the state folder; default: the group we run as"""
+    listen: str = ""
+    """answer here too, as 127.0.0.1:8042, with a token; only this machine can reach it"""
+    token_file: Path | None = None
+    """absolute path of the token's file; default: systemd's credential ingestd-token"""
+
+    @field_validator("token_file")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        return absolute(path)
+
+    @field_validator("listen")
+    @classmethod
+    def _local(cls, listen: str) -> str:
+        host, _, port = listen.rpartition(":")
+        if listen and not (
+            host in ("127.0.0.1", "[::1]") and port.isdecimal() and int(port) < 1 << 16
+        ):
+            raise ValueError("must be 127.0.0.1:PORT or [::1]:PORT; others reach it by a proxy")
+        return listen
 
 
 class Space(Section):

@@ -1,56 +1,69 @@
-"""Edge: answers other processes on a Unix socket in the state folder.
+"""Edge: answers other processes: SQL, status, health, metrics.
 
-POST /sql with the query as body gives an Arrow IPC stream, or an `answer` when that is accepted
-first; GET /status gives JSON. An error is
-JSON too: {"error": ..., "detail": ...}. POST /do/NAME has something done, see doing.py; on the
-socket only, which belongs to the owner of the state folder and its group.
+POST /sql with the question as body answers in the first of these that Accept names: JSON, CSV, an
+Arrow IPC stream. GET /status, /healthz, /readyz, /metrics. An error is JSON: {"error": a word,
+"detail": what to do}, and of SQL also "position": a character of it, from 0, with line and column.
+POST /do/NAME has something done, see doing.py; on the socket only, which belongs to the owner of
+the state folder and its group.
 """
 
-import io
+import asyncio
 import json
-import os
-import socket
 import threading
-from collections.abc import Callable, Iterable
-from itertools import chain, islice
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import duckdb
-import pyarrow as pa
 import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
-from ingestd import answer, config, sqlgate
+from ingestd import config, door
 from ingestd.catalog import Catalog
+from ingestd.desk import Desk
 from ingestd.doing import Doing
 from ingestd.errors import IngestError
-from ingestd.files import SOCKET_NAME, short_path
+from ingestd.files import SOCKET_NAME
 from ingestd.log import get_logger
 from ingestd.metrics import Metrics, Timed
+from ingestd.spool import Refused, Spool, form_for
 
 log = get_logger()
 
-ARROW = "application/vnd.apache.arrow.stream"
-QUERIES = 4  #: so many at once; the others wait
-SQL_BYTES = 1 << 20  #: a longer query is refused
-BATCH_ROWS = 8192
+BODY_BYTES = 1 << 20  #: what is longer is refused
+BODY_S = 10.0  #: how long it may take to come
+SENDING_S = 600.0  #: and how long an answer may take to be taken
+DETAIL_CHARACTERS = 4000  #: DuckDB's words may repeat what was asked
+PIECE_BYTES = 1 << 18  #: an answer is sent in pieces of this size
 
+#: What stands for each word in HTTP; 400 for the others
+STATUS = {
+    "not_allowed": 403,
+    "not_acceptable": 406,
+    "body_late": 408,
+    "too_long": 413,
+    "too_many_rows": 413,
+    "too_many_bytes": 413,
+    "too_much_memory": 413,
+    "busy": 503,
+    "stopping": 503,
+    "deadline": 504,
+}
 
-class Refused(Exception):
-    """A query that gets no answer: a word, and what to do."""
-
-    def __init__(self, error: str, detail: str) -> None:
-        super().__init__(detail)
-        self.error, self.detail = error, detail
+Answers = Callable[[Request], Awaitable[Response]]
 
 
 class Server:
-    """The web server, in a thread of its own."""
+    """The web server, in a thread of its own.
+
+    ready         says why we are not, or nothing when we are
+    growth_bytes  see Desk
+    """
 
     def __init__(
         self,
@@ -61,52 +74,86 @@ class Server:
         state: Path,
         metrics: Metrics | None = None,
         doing: Doing | None = None,
+        ready: Callable[[], str] = str,
+        growth_bytes: int = 3 << 30,
     ) -> None:
-        self._metrics = metrics or Metrics()
-        self._catalog, self._status, self._limits = catalog, status, limits
-        self._doing = doing or Doing({})
-        self._places = threading.BoundedSemaphore(QUERIES)
-        self._socket = listen(state)
-        app = Starlette(
+        self._status, self._ready = status, ready
+        self._metrics, self._doing = metrics or Metrics(), doing or Doing({})
+        self._path = state / SOCKET_NAME
+        self.desk = Desk(catalog, limits, growth_bytes=growth_bytes)
+        app = Timed(self._app(), self._metrics)
+        self._doors = [(door.server(app), door.listen_unix(state, limits.group))]
+        try:
+            if limits.listen:
+                guarded = door.Guarded(app, door.token_for(limits))
+                self._doors.append((door.server(guarded), door.listen_tcp(limits.listen)))
+        except BaseException:
+            self._close()
+            raise
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._run, name="server", daemon=True)
+
+    def _app(self) -> Starlette:
+        told = {HTTPException: no_such_thing, Exception: fault_of_ours}
+        return Starlette(
             routes=[
                 Route("/sql", self._sql, methods=["POST"]),
                 Route("/status", self._tell, methods=["GET"]),
+                Route("/healthz", self._healthy, methods=["GET"]),
+                Route("/readyz", self._readiness, methods=["GET"]),
                 Route("/metrics", self._measured, methods=["GET"]),
                 Route("/do/{name}", self._do, methods=["POST"]),
-            ]
+            ],
+            exception_handlers=told,  # type: ignore[arg-type] # Starlette's type is too narrow.
         )
-        self._server = uvicorn.Server(
-            uvicorn.Config(
-                Timed(app, self._metrics),
-                log_config=None,
-                access_log=False,
-                lifespan="off",
-                timeout_graceful_shutdown=1,
-                server_header=False,
-            )
-        )
-        self._thread = threading.Thread(
-            target=self._server.run, args=([self._socket],), name="server", daemon=True
-        )
-        self._path = state / SOCKET_NAME
+
+    @property
+    def port(self) -> int | None:
+        """The port of 127.0.0.1, when there is one."""
+        return int(self._doors[1][1].getsockname()[1]) if len(self._doors) > 1 else None
 
     def configure(self, limits: config.Sql) -> None:
-        """Go by other limits from the next query on."""
-        self._limits = limits
+        """Go by other limits from the next question on; doors stay where they are."""
+        self.desk.configure(limits)
 
     def start(self) -> None:
         """Begin to answer."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Answer no more."""
-        self._server.should_exit = True
+        """Answer no more; questions that are asked just now end soon, and say why."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self.desk.stop)
+        for server, _ in self._doors:
+            server.should_exit = True
         self._thread.join(3.0)
-        self._socket.close()
+        self._close()
+
+    def _close(self) -> None:
+        for _, listening in self._doors:
+            listening.close()
         self._path.unlink(missing_ok=True)
 
+    def _run(self) -> None:
+        async def serve(server: uvicorn.Server, listening: Any) -> None:
+            await server.serve(sockets=[listening])
+
+        async def both() -> None:
+            self._loop = asyncio.get_running_loop()
+            await asyncio.gather(*(serve(*one) for one in self._doors))
+
+        asyncio.run(both())
+
     async def _tell(self, _: Request) -> Response:
-        return JSONResponse(await run_in_threadpool(self._status))
+        told = await run_in_threadpool(self._status)
+        return JSONResponse({**told, "sql": self.desk.status()})
+
+    async def _healthy(self, _: Request) -> Response:
+        return JSONResponse({"health": "up"})
+
+    async def _readiness(self, _: Request) -> Response:
+        why = await run_in_threadpool(self._ready)
+        return JSONResponse({"ready": not why, "why": why}, 503 if why else 200)
 
     async def _measured(self, _: Request) -> Response:
         content, media = await run_in_threadpool(self._metrics.page)
@@ -114,124 +161,115 @@ class Server:
 
     async def _do(self, request: Request) -> Response:
         if request.client is not None:  # A Unix socket has no address of whoever asks.
-            words = "only on the socket of the state folder"
-            return JSONResponse({"error": "not_allowed", "detail": words}, 403)
+            raise HTTPException(404)
         try:
-            asked = json.loads(await request.body())
+            asked = json.loads(await body_of(request))
             lines = self._doing.lines(request.path_params["name"], dict(asked))
         except (ValueError, TypeError):
-            return JSONResponse({"error": "not_json", "detail": "the options are not JSON"}, 400)
+            return refusal(Refused("not_json", "the options are not JSON"), "")
+        except Refused as refused:
+            return refusal(refused, "")
         return StreamingResponse(lines, media_type="application/x-ndjson")
 
     async def _sql(self, request: Request) -> Response:
-        body = await request.body()
-        if len(body) > SQL_BYTES:
-            return JSONResponse({"error": "too_long", "detail": "over 1 MiB of SQL"}, 413)
+        sql = ""
         try:
-            sql = body.decode()
-            accept = request.headers.get("accept", "*/*")
-            content, media_type = await run_in_threadpool(self._answer, sql, accept)
-        except UnicodeDecodeError:
-            return JSONResponse({"error": "not_utf8", "detail": "the SQL is not UTF-8"}, 400)
-        except IngestError as error:
-            return JSONResponse({"error": error.reason, "detail": error.detail}, 503)
+            form = form_for(request.headers.get("accept", ""))
+            sql = await body_of(request)
+            return Sent(self.desk, sql, form, request)
+        except ClientDisconnect:
+            return Response(status_code=400)  # Nobody is there to read it.
         except Refused as refused:
-            return JSONResponse({"error": refused.error, "detail": refused.detail}, 400)
-        return Response(content, media_type=media_type)
-
-    def _answer(self, sql: str, accept: str) -> tuple[bytes, str]:
-        """Run one query within its limits; give what it found, and in what form."""
-        with self._places, self._catalog.cursor() as cursor:
-            late = threading.Event()
-
-            def stop() -> None:
-                late.set()
-                cursor.interrupt()
-
-            timer = threading.Timer(self._limits.deadline_s, stop)
-            timer.start()
-            try:
-                return ask(cursor, sql, self._limits, accept)
-            except Refused as error:
-                if not late.is_set():
-                    raise
-                detail = f"stopped after {self._limits.deadline_s:g} s; ask for less"
-                raise Refused("deadline", detail) from error
-            finally:
-                timer.cancel()
+            return refusal(refused, sql)
 
 
-def ask(
-    db: duckdb.DuckDBPyConnection, sql: str, limits: config.Sql, accept: str = ARROW
-) -> tuple[bytes, str]:
-    """Answer one question, read-only, within limits, in a form that is accepted.
+class Sent(Response):
+    """The answer to a question: computed, then sent piece by piece."""
 
-    raises  Refused, also when someone interrupts `db`
-    """
-    try:
-        sqlgate.check(db, sql)
-        db.execute("BEGIN TRANSACTION READ ONLY")
-        found = db.sql(sql)
-        if accept.startswith(answer.MEDIA_TYPE):
-            return for_people(found, limits)
-        reader = found.to_arrow_reader(BATCH_ROWS)
-        return encoded(reader.schema, reader, limits), ARROW
-    except sqlgate.NotAllowed as error:
-        raise Refused("not_allowed", str(error)) from error
-    except (duckdb.Error, pa.ArrowException, OSError) as error:
-        # What fails in mid-stream comes as an error of Arrow's. Its words may quote values: they
-        # are for whoever asked, and for no log.
-        raise Refused("sql_error", str(error)) from error
+    def __init__(self, desk: Desk, sql: str, form: Any, request: Request) -> None:
+        self._desk, self._sql, self._form, self._request = desk, sql, form, request
+        self.background = None
 
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or say why not."""
+        gone = asyncio.create_task(left(self._request))
+        try:
+            async with self._desk.answer(self._sql, self._form, gone) as spool:
+                await self._send(spool, send)
+        except Refused as refused:
+            if not gone.done():
+                await refusal(refused, self._sql)(scope, receive, send)
+        except IngestError as error:
+            told = {"error": error.reason, "detail": error.detail}
+            await JSONResponse(told, 503)(scope, receive, send)
+        finally:
+            gone.cancel()
 
-def for_people(found: duckdb.DuckDBPyRelation, limits: config.Sql) -> tuple[bytes, str]:
-    """Give an answer of `answer.Answer`: as itself when it is short, else as an IPC stream."""
-    kinds = [str(kind) for kind in found.types]
-    wanted = answer.projection(found.columns, kinds)
-    reader = (found if wanted is None else found.project(wanted)).to_arrow_reader(BATCH_ROWS)
-    first = list(islice(reader, 2))
-    if sum(batch.num_rows for batch in first) <= min(answer.SHORT_ROWS, limits.rows):
-        columns = [
-            column.to_pylist() for column in pa.Table.from_batches(first, reader.schema).columns
+    async def _send(self, spool: Spool, send: Send) -> None:
+        headers = [
+            (b"content-type", spool.media.encode()),
+            (b"content-length", str(spool.bytes).encode()),
+            (b"x-rows", str(spool.rows).encode()),
         ]
-        content = answer.encoded(
-            answer.Answer(found.columns, kinds, list(zip(*columns, strict=True)))
-        )
-        if len(content) <= limits.bytes:
-            return content, answer.MEDIA_TYPE
-    schema = reader.schema.with_metadata({"types": json.dumps(kinds)})
-    return encoded(schema, chain(first, reader), limits), ARROW
+        async with asyncio.timeout(SENDING_S):
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            while piece := await run_in_threadpool(spool.file.read, PIECE_BYTES):
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
 
 
-def encoded(schema: pa.Schema, batches: Iterable[pa.RecordBatch], limits: config.Sql) -> bytes:
-    """Write batches as an IPC stream; what is more than the limits is refused, not cut."""
-    out = io.BytesIO()
-    with pa.ipc.new_stream(out, schema) as stream:
-        written = 0
-        for batch in batches:
-            written += batch.num_rows
-            if written > limits.rows:
-                words = f"more than {limits.rows} rows; add LIMIT or aggregate"
-                raise Refused("too_many_rows", words)
-            stream.write_batch(batch)
-            if out.tell() > limits.bytes:
-                words = f"more than {limits.bytes} bytes; ask for fewer columns or rows"
-                raise Refused("too_many_bytes", words)
-    return out.getvalue()
+async def body_of(request: Request) -> str:
+    """Read what was sent.
 
-
-def listen(state: Path) -> socket.socket:
-    """Listen on the state folder's socket, which only its owner and group may use.
-
-    Whoever calls this owns the state folder, so a socket that is there is a dead one.
+    raises  Refused when it is too long, too late, or no text
     """
-    (state / SOCKET_NAME).unlink(missing_ok=True)
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(0o117)
+    body = bytearray()
     try:
-        with short_path(state) as folder:
-            listening.bind(f"{folder}/{SOCKET_NAME}")
-    finally:
-        os.umask(before)
-    listening.listen(64)
-    return listening
+        async with asyncio.timeout(BODY_S):
+            async for piece in request.stream():
+                body += piece
+                if len(body) > BODY_BYTES:
+                    raise Refused("too_long", f"over {BODY_BYTES} bytes")
+    except TimeoutError:
+        raise Refused("body_late", f"it did not come within {BODY_S:g} s") from None
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        raise Refused("not_utf8", "it is not UTF-8") from None
+
+
+async def left(request: Request) -> None:
+    """Wait until the client goes."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def refusal(refused: Refused, sql: str) -> Response:
+    """Say why a question has no answer, and where in it."""
+    told: dict[str, Any] = {"error": refused.error, "detail": refused.detail[:DETAIL_CHARACTERS]}
+    if refused.position is not None:
+        before = sql[: refused.position]
+        told["position"] = refused.position
+        told["line"] = before.count("\n") + 1
+        told["column"] = len(before) - (before.rfind("\n") + 1) + 1
+    status = STATUS.get(refused.error, 400)
+    hurry = {"connection": "close"} if status in (408, 413) else {}
+    hurry |= {"retry-after": "1"} if status == 503 else {}
+    return JSONResponse(told, status, headers=hurry)
+
+
+async def no_such_thing(_: Request, error: HTTPException) -> Response:
+    """Say in JSON what HTTP has a number for."""
+    word = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "refused")
+    words = "POST /sql; GET /status, /healthz, /readyz, /metrics"
+    told = {"error": word, "detail": words}
+    return JSONResponse(told, error.status_code, headers=error.headers)
+
+
+async def fault_of_ours(_: Request, error: Exception) -> Response:
+    """Log what should not have happened, without anybody's SQL."""
+    if isinstance(error, TimeoutError):
+        log.info("answer_not_taken", within_s=SENDING_S)
+    else:
+        log.error("answer_failed", error=type(error).__name__, exc_info=error)
+    return JSONResponse({"error": "failed", "detail": "a fault of ours; see the log"}, 500)

@@ -65,4 +65,6 @@ def limit_memory(memory_bytes: int) -> None:
     with open("/proc/self/statm") as statm:
         pages = int(statm.read().split()[0])
     limit = pages * resource.getpagesize() + memory_bytes
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))  # The daemon's own is not for us.
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
