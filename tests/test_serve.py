@@ -1,4 +1,3 @@
-import asyncio
 import socket
 import stat
 import threading
@@ -6,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from starlette.requests import Request
 from test_catalog import NOW, batch, file
 
 from ingestd import config
@@ -65,13 +63,17 @@ def test_questions_about_the_catalog_itself_are_answered(client: Client, query: 
         pytest.param(
             "EXPLAIN ANALYZE DELETE FROM file", "only questions", id="EXPLAIN of a DELETE"
         ),
-        pytest.param("SELECT * FROM read_text('/etc/passwd')", "disabled", id="a file by function"),
-        pytest.param("SELECT * FROM '/etc/passwd'", "does not exist|disabled", id="a file by name"),
-        pytest.param("SELECT nextval('instance_id_seq')", "read-only", id="a sequence"),
+        pytest.param(
+            "SELECT * FROM read_text('/etc/passwd')", "read_text", id="a file by function"
+        ),
+        pytest.param("SELECT * FROM '/etc/passwd'", "no table", id="a file by name"),
+        pytest.param("SELECT nextval('instance_id_seq')", "nextval", id="a sequence"),
         pytest.param("SELEC 1", "syntax error", id="a slip of the pen"),
         pytest.param("SELECT nothing FROM file", "nothing", id="a column that is not there"),
         pytest.param("SELECT * FROM range(1001)", "more than 1000 rows", id="too many rows"),
-        pytest.param("SELECT repeat('x', 2000000)", "more than 1000000 bytes", id="too many bytes"),
+        pytest.param(
+            "SELECT string_agg('x', '') FROM range(2000000)", "1000000 bytes", id="too many bytes"
+        ),
         pytest.param(
             "SELECT CASE WHEN range > 90000 THEN error('SECRET') ELSE '' END FROM range(100000)",
             "SECRET|more than 1000 rows",
@@ -112,7 +114,9 @@ def test_the_socket_is_for_owner_and_group_only(client: Client) -> None:
 
 
 def test_status_is_what_the_daemon_says(client: Client) -> None:
-    assert client.status() == {"pid": 1}
+    status = client.status()
+    assert status is not None
+    assert (status["pid"], status["sql"]["running"]) == (1, 0)
 
 
 def test_a_socket_left_by_a_killed_daemon_is_no_daemon(catalog: Catalog) -> None:
@@ -144,16 +148,5 @@ def test_a_state_folder_with_a_long_path_has_a_socket_too(tmp_path: Path) -> Non
     with Catalog(state, memory_bytes=1 << 28, patience=PATIENCE) as catalog:
         server = Server(catalog, lambda: {"pid": 2}, config.Sql(), state=state)
         server.start()
-        assert Client(state).status() == {"pid": 2}
+        assert Client(state).status()["pid"] == 2
         server.stop()
-
-
-def test_nothing_is_done_for_those_who_do_not_come_by_the_socket(catalog: Catalog) -> None:
-    server = Server(catalog, lambda: {"pid": 1}, config.Sql(), state=catalog.state)
-    request = Request(
-        {"type": "http", "client": ("127.0.0.1", 5000), "path_params": {"name": "audit"}}
-    )
-    try:
-        assert asyncio.run(server._do(request)).status_code == 403
-    finally:
-        server._socket.close()
