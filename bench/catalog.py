@@ -39,23 +39,23 @@ RENAMED = """
     CREATE TEMP MACRO rehashed(digest, k) AS md5(digest || k) || md5(k || digest)
 """
 
-_PLACE = "'copy' || $k || '/' || path AS path, rehashed(digest, $k) AS digest"
+_PLACE = "'copy' || k || '/' || path AS path, rehashed(digest, k) AS digest"
 _UIDS = ", ".join(
-    f"renamed({name}, $k) AS {name}"
+    f"renamed({name}, k) AS {name}"
     for name in ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID")
 )
 _VALUE = """
     CASE
-        WHEN vr = 'UI' AND value LIKE '2.25.%' THEN renamed(value, $k)
-        WHEN tag = '00100020' THEN value || '-' || $k
+        WHEN vr = 'UI' AND value LIKE '2.25.%' THEN renamed(value, k)
+        WHEN tag = '00100020' THEN value || '-' || k
         ELSE value
     END AS value
 """
 
 #: What makes other files of those that were read.
 RENEWED = {
-    "file": f"{_PLACE}, renamed(SOPInstanceUID, $k) AS SOPInstanceUID",
-    "instance": f"{_PLACE}, {_UIDS}, PatientID || '-' || $k AS PatientID",
+    "file": f"{_PLACE}, renamed(SOPInstanceUID, k) AS SOPInstanceUID",
+    "instance": f"{_PLACE}, {_UIDS}, PatientID || '-' || k AS PatientID",
     "tag": _VALUE,
 }
 
@@ -72,39 +72,34 @@ TEMPLATE = """
     ORDER BY (instance_id - 1) // 1024, tag, path, instance_id
 """
 
-#: One copy of everything in the template; $k is its number, $n how many instances there are.
-COPY = (
+#: Copies of the template, numbered k from $first to $last; $n is how many instances it has.
+COPIES = "range($first, $last) AS t(k)"
+INDEXED = (
     f"""
     INSERT INTO instance BY NAME
-    SELECT * REPLACE (
-        instance_id + $k * $n AS instance_id, {RENEWED["instance"]},
-        'thumbnails/' || renamed(StudyInstanceUID, $k) || '/' || renamed(SeriesInstanceUID, $k)
-            || '/' || renamed(SOPInstanceUID, $k) || '.jpg' AS thumbnail_path)
-    FROM first_instance
+    SELECT * EXCLUDE (k) REPLACE (
+        instance_id + k * $n AS instance_id, {RENEWED["instance"]},
+        'thumbnails/' || renamed(StudyInstanceUID, k) || '/' || renamed(SeriesInstanceUID, k)
+            || '/' || renamed(SOPInstanceUID, k) || '.jpg' AS thumbnail_path)
+    FROM first_instance, {COPIES} ORDER BY k, instance_id
     """,
     f"""
     INSERT INTO file BY NAME
-    SELECT * REPLACE (mtime_ns + $k * $n AS mtime_ns, {RENEWED["file"]})
-    FROM first_file
+    SELECT * EXCLUDE (k) REPLACE (mtime_ns + k * $n AS mtime_ns, {RENEWED["file"]})
+    FROM first_file, {COPIES} ORDER BY k, path
     """,
     f"""
-    INSERT INTO tag BY NAME
-    SELECT * REPLACE (instance_id + $k * $n AS instance_id, {_VALUE})
-    FROM first_tag
-    """,
-    """
     INSERT INTO series_state BY NAME
-    SELECT * REPLACE (renamed(SeriesInstanceUID, $k) AS SeriesInstanceUID)
-    FROM first_state WHERE $n > 0
-    """,
-    """
-    INSERT INTO problem BY NAME
-    SELECT renamed(SOPInstanceUID, $k) AS SOPInstanceUID, root,
-        'copy' || $k || '/' || path AS path, 'bad_value' AS kind, 'PatientAge' AS keyword,
-        '56' AS raw, 'one file in twenty has something' AS detail, ingested_utc AS at_utc
-    FROM first_instance WHERE instance_id % 20 = 0 AND $n > 0
+    SELECT * EXCLUDE (k) REPLACE (renamed(SeriesInstanceUID, k) AS SeriesInstanceUID)
+    FROM first_state, {COPIES} WHERE $n > 0
     """,
 )
+TAGS = f"""
+    INSERT INTO tag BY NAME
+    SELECT * EXCLUDE (k) REPLACE (instance_id + k * $n AS instance_id, {_VALUE})
+    FROM first_tag, {COPIES}
+"""
+AT_ONCE = 20  #: copies in one transaction
 
 
 def main() -> None:
@@ -169,11 +164,14 @@ def grown(room: Path, first: list[Batch], instances: int, tagged: int) -> Path:
             if copy == tagged // count:
                 catalog.checkpoint()
                 shutil.copy(state / CATALOG_NAME, room / f"tagged-{tagged}.duckdb")
+            is_tagged = copy < tagged // count
+            if not is_tagged and (copy - tagged // count) % AT_ONCE:
+                continue
+            last = copy + 1 if is_tagged else min(copy + AT_ONCE, instances // count)
             with catalog.transaction() as db:
-                for statement in COPY if copy < tagged // count else COPY[:2]:
-                    db.execute(statement, {"k": copy, "n": count})
-            if copy % 100 == 0:
-                print(f"copy {copy}, {time.monotonic() - started_s:.0f} s", flush=True)
+                for statement in (*INDEXED, *([TAGS] if is_tagged else [])):
+                    db.execute(statement, {"first": copy, "last": last, "n": count})
+            print(f"{last * count:,} instances, {time.monotonic() - started_s:.0f} s", flush=True)
         with catalog.transaction() as db:
             db.execute(f"SELECT max(nextval('instance_id_seq')) FROM range({instances})").fetchall()
         catalog.checkpoint()
@@ -199,7 +197,10 @@ def _renewed(db: duckdb.DuckDBPyConnection, batch: Batch, name: str) -> Batch:
     for part, columns in RENEWED.items():
         given = getattr(batch, part)
         db.register("given", given)
-        rows = db.sql(f"SELECT * REPLACE ({columns}) FROM given", params={"k": name})
+        given_k = "(SELECT *, $k AS k FROM given)"
+        rows = db.sql(
+            f"SELECT * EXCLUDE (k) REPLACE ({columns}) FROM {given_k}", params={"k": name}
+        )
         made[part] = rows.to_arrow_table().cast(given.schema)
     return Batch(problem=batch.problem, **made)
 
