@@ -9,6 +9,7 @@ to hang, killed and stopped, and looked at. Ends with 0 and says why when it can
 import argparse
 import json
 import re
+import subprocess
 import sys
 import tempfile
 import time
@@ -317,7 +318,7 @@ STEPS = (install, start, feed, sees_read_only, reload, hang, kill, whole, stop, 
 def make_wheel(place: Path) -> Path:
     """Build the package."""
     pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", f"--wheel-dir={place}"]
-    container.run(*pip, str(container.PROJECT))
+    subprocess.run([*pip, str(container.PROJECT)], check=True)
     return next(place.glob("*.whl"))
 
 
@@ -326,10 +327,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--transcript", default="/dev/null")
     chosen = parser.parse_args()
-    if why := container.missing():
-        print(f"deploy/test/boot.py: not run: it {why}")
+    try:
+        return boot(Path(chosen.transcript))
+    except container.NotHere as why:
+        print(f"deploy/test/boot.py: NOT RUN, nothing is shown of the service: {why}")
         return 0
-    with tempfile.TemporaryDirectory() as built, open(chosen.transcript, "w") as out:
+
+
+def boot(transcript: Path) -> int:
+    """Make all ready, boot, and run all steps.
+
+    raises  NotHere when this machine cannot
+    """
+    if why := container.missing():
+        raise container.NotHere(f"it {why}")
+    container.tree(), container.wheels()  # These take long the first time.
+    with tempfile.TemporaryDirectory() as built, transcript.open("w") as out:
         with Boot(out, make_wheel(Path(built))) as box:
             try:
                 for step in STEPS:

@@ -21,6 +21,10 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 NSPAWN = ("systemd-container", "libsystemd-shared", "libsystemd0")
 
 
+class NotHere(Exception):
+    """This machine cannot make or boot a container; nothing is known of the service."""
+
+
 def missing() -> str:
     """Say what keeps a container from being made here; nothing does when empty."""
     if os.geteuid() != 0:
@@ -126,10 +130,14 @@ def key(*texts: str) -> str:
 
 
 def run(*command: str, cwd: Path | None = None) -> None:
-    """Run a command of the preparations; its words are shown only when it fails."""
+    """Run a command of the preparations.
+
+    raises  NotHere with its last words
+    """
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
     if done.returncode:
-        sys.exit(f"{command[0]} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        words = (done.stdout + done.stderr).strip()[-600:]
+        raise NotHere(f"{Path(command[0]).name} failed: {words}")
 
 
 class Container:
@@ -160,13 +168,16 @@ class Container:
             if found := children.read_text().split():
                 return found[0]
             time.sleep(0.1)
-        sys.exit(f"systemd-nspawn did not start:\n{(CACHE / 'console.log').read_text()[-2000:]}")
+        raise NotHere(f"systemd-nspawn did not start: {self._console()}")
+
+    def _console(self) -> str:
+        return (CACHE / "console.log").read_text(errors="replace").strip()[-600:]
 
     def _await_boot(self) -> None:
-        until_s = time.monotonic() + 120
+        until_s = time.monotonic() + 300
         while self.sh("systemctl is-system-running").stdout.strip() not in ("running", "degraded"):
             if time.monotonic() > until_s:
-                sys.exit(f"it did not boot:\n{(CACHE / 'console.log').read_text()[-2000:]}")
+                raise NotHere(f"the container did not boot: {self._console()}")
             time.sleep(0.5)
 
     def sh(self, script: str, *, cwd: str = "/root") -> "subprocess.CompletedProcess[str]":
