@@ -162,6 +162,7 @@ def test_no_secret_leaves_the_catalog(marked: Path, said_to_systemd: Callable[[]
     assert odd == []
 
 
+@pytest.mark.long
 def test_paths_are_written_where_the_config_says_so(
     marked: Path, said_to_systemd: Callable[[], str]
 ) -> None:
