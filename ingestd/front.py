@@ -21,8 +21,10 @@ PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 def behind(work: Callable[[], object]) -> int:
     """Do `work` in a child process; give its exit code as soon as that is known."""
     ours, theirs = os.pipe()
+    signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)  # Until both know what to do with them.
     front, child = os.getpid(), os.fork()
     if not child:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
         os.close(ours)
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != front:
@@ -31,6 +33,7 @@ def behind(work: Callable[[], object]) -> int:
     os.close(theirs)
     for number in PASSED_ON:
         signal.signal(number, lambda signalled, _: os.kill(child, signalled))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
     told = os.read(ours, 1)
     if told:
         return told[0]
