@@ -155,7 +155,7 @@ def test_an_image_that_kills_its_worker_costs_only_itself(
         )
         files = [
             SeriesFile.of(sop, places, looks)
-            for _, sop, places, looks in catalog.rows(SERIES_FILES, uid)
+            for *_, sop, places, looks in catalog.rows(SERIES_FILES, [uid])
         ]
         job = SeriesJob(
             StudyInstanceUID=study, SeriesInstanceUID=uid, revision=1, files=tuple(files)
