@@ -41,6 +41,9 @@ UNREAD = frozenset(
     {Reason.NOT_DICOM, Reason.WORKER_CRASHED, Reason.WORKER_TIMEOUT, Reason.WORKER_MEMORY}
 )
 
+#: Reasons for which a file may be a slice all the same, with a damaged header.
+UNPLACED = frozenset({Reason.NO_GEOMETRY, Reason.NO_PIXELS})
+
 
 class Volume(NamedTuple):
     """A volume in memory."""
@@ -73,7 +76,7 @@ class Series:
         """
         found = stacks(self.planes, allow_missing=allow_missing) if self.planes else []
         for fault in self.faults:
-            if fault.reason in UNREAD or fault.reason is Reason.NO_GEOMETRY:
+            if fault.reason in UNREAD | UNPLACED:
                 barred = fault.reason in UNREAD and not allow_missing
                 found = [_without(one, fault, barred=barred) for one in found]
         return found + self.faults

@@ -802,14 +802,31 @@ def test_a_header_that_cannot_be_read_never_shortens_a_volume_in_silence(
     assert f"worker_timeout): 1 of 6 files: 1.2.3.4.{lost + 1}: took" in stack["detail"]
 
 
-def test_a_slice_without_a_position_is_told_of_beside_the_volume_of_the_others(
-    tmp_path: Path,
+@pytest.mark.parametrize(
+    ("keyword", "expected"),
+    [("ImagePositionPatient", "no_geometry"), ("PixelData", "no_pixels")],
+)
+def test_a_slice_without_a_place_is_told_of_beside_the_volume_of_the_others(
+    tmp_path: Path, keyword: str, expected: str
 ) -> None:
     datasets = slices(6)
-    del datasets[5].ImagePositionPatient
+    delattr(datasets[5], keyword)
     stack, fault = built(tmp_path, written(tmp_path / "in", datasets))
-    assert (stack["shape"], fault["reason"]) == ([5, 64, 64], "no_geometry")
-    assert "may belong to it (no_geometry): 1 of 6 files" in stack["detail"]
+    assert (stack["shape"], fault["reason"]) == ([5, 64, 64], expected)
+    assert f"may belong to it ({expected}): 1 of 6 files" in stack["detail"]
+
+
+def test_a_transfer_syntax_that_is_no_text_is_left_to_the_pixels(tmp_path: Path) -> None:
+    job = written(tmp_path / "in", slices(3))
+    for name in ("0.dcm", "1.dcm", "2.dcm"):
+        content = (tmp_path / "in" / name).read_bytes()
+        (tmp_path / "in" / name).write_bytes(
+            content.replace(b"1.2.840.10008.1.2", b"1.2.840\xff10008.1.2")
+        )
+    looks = [(tmp_path / "in" / file.path).stat().st_mtime_ns for file in job.files]
+    files = [dataclasses.replace(f, mtime_ns=at) for f, at in zip(job.files, looks, strict=True)]
+    row = only(tmp_path, dataclasses.replace(job, files=tuple(files)))
+    np.testing.assert_array_equal(voxels(tmp_path, row)[0], bundled("MR_small.dcm").pixel_array)
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,8 @@ def plain(values: Mapping[int, bytes], syntax: bytes, pixels: str) -> Plain:
     pixels  keyword of the element that holds the pixels
     raises  NotPlain
     """
+    if not syntax.isascii():
+        raise NotPlain("an odd transfer syntax")
     found = Plain({KEYWORDS[tag]: _value(WANTED[tag], one) for tag, one in values.items()})
     for keyword in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
         if keyword in found:
@@ -130,7 +132,7 @@ def plain(values: Mapping[int, bytes], syntax: bytes, pixels: str) -> Plain:
     if "MOSAIC" in (found.get("ImageType") or ()):
         raise NotPlain("a mosaic")
     found[pixels] = b""
-    found.file_meta = {"TransferSyntaxUID": syntax.decode("ascii", "strict")}
+    found.file_meta = {"TransferSyntaxUID": syntax.decode("ascii")}
     return found
 
 
