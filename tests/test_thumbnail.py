@@ -23,6 +23,7 @@ from ingestd import config, tasks, thumbnail
 from ingestd.dicom import pixels, windowing
 from ingestd.dicom.palette import expanded, palette
 from ingestd.errors import IngestError, Reason
+from ingestd.files import staged
 from ingestd.model import Arrival
 from ingestd.thumbnail import WINDOW_SOURCES, NoPicture, Picture, render
 
@@ -659,3 +660,14 @@ def test_a_tile_that_is_broken_stays_white_and_is_told_of() -> None:
     assert made.note.startswith("1 of its tiles stay white; openjpeg: ")
     seen = np.asarray(Image.open(io.BytesIO(made.content)))
     assert (seen[90, 90, 0], seen[10, 10, 0]) == (255, 40)
+
+
+def test_a_picture_beside_its_place_is_whole_whatever_was_left_there(tmp_path: Path) -> None:
+    final, content = f"{tmp_path}/study/series/1.2.jpg", bytes(range(256)) * 40
+    waiting = Path(staged(final, "ab" * 32))
+    tasks.put_beside(final, content, "ab" * 32)
+    assert waiting.read_bytes() == content
+    waiting.write_bytes(content[:100])  # As a worker leaves it that dies while it writes.
+    tasks.put_beside(final, content, "ab" * 32)
+    assert waiting.read_bytes() == content
+    assert [path.name for path in waiting.parent.iterdir()] == [waiting.name]
