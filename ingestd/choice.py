@@ -1,5 +1,6 @@
 """Edge: which frame of an image stands for all of it, or which tiles make it up."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +17,7 @@ from ingestd.errors import IngestError, Reason
 #: So many frames are tried for one that shows something; segmentations have many that do not.
 TRIED_FRAMES = 32
 BROKEN_FRAMES = 3  #: after so many that cannot be decoded no more are tried
+PATIENCE_S = 10.0  #: nor after so long, since the worker has a deadline for the whole file
 
 SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"  #: VL Whole Slide Microscopy Image Storage
 MOST_TILES, MOST_PIXELS = 256, 1 << 24  #: of a slide that is put together
@@ -47,12 +49,14 @@ def _middle(stored: Stored, at: Layout, times: int) -> Chosen:
     near = range(max(0, middle - TRIED_FRAMES), min(at.frames, middle + TRIED_FRAMES))
     flat: Chosen | None = None
     errors: list[IngestError] = []
+    end_s = time.monotonic() + PATIENCE_S
     for index in sorted(near, key=lambda index: abs(index - middle))[:TRIED_FRAMES]:
         try:
             found = pixels.decoded(stored, at, index, times=times)
         except IngestError as error:
             errors.append(error)
-            if error.reason is not Reason.DECODER_FAILED or len(errors) == BROKEN_FRAMES:
+            given_up = len(errors) == BROKEN_FRAMES or time.monotonic() > end_s
+            if given_up or error.reason is not Reason.DECODER_FAILED:
                 break
             continue
         note = f"frame {index} is shown; {errors[0].detail}" if errors else None
@@ -82,23 +86,26 @@ def _stitched(stored: Stored, at: Layout, dataset: Dataset) -> Chosen | None:
     whole = replace(at, rows=rows, columns=columns, frames=1)
     white = (1 << at.bits_stored) - 1 if at.samples > 1 else 0
     values = np.full(whole.shape, white, at.dtype)
-    decoder, errors = "", []
-    for (top, left), index in dict(reversed([*_places(dataset, at, columns)])).items():
-        if not (0 <= top < rows and 0 <= left < columns):
-            continue
+    decoder, errors, end_s = "", [], time.monotonic() + PATIENCE_S
+    places = dict(reversed([*_places(dataset, at, columns)]))
+    waiting = {one for one in places if 0 <= one[0] < rows and 0 <= one[1] < columns}
+    for top, left in sorted(waiting):
         try:
-            found = pixels.decoded(stored, at, index)
+            found = pixels.decoded(stored, at, places[top, left])
         except IngestError as error:
             errors.append(error)
+            if time.monotonic() > end_s:
+                break
             continue
         room = values[top : top + at.rows, left : left + at.columns]
         room[...] = found.values[: room.shape[0], : room.shape[1]]
+        waiting.discard((top, left))
         decoder = found.decoder
     if not decoder:
         if errors:
             raise errors[0]
         return None
-    note = f"{len(errors)} of its tiles stay white; {errors[0].detail}" if errors else None
+    note = f"{len(waiting)} of its tiles stay white; {errors[0].detail}" if errors else None
     return Chosen(at=whole, values=values, index=0, decoder=decoder, note=note)
 
 
