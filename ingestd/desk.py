@@ -5,7 +5,6 @@ question is left to end by itself; its place is given to another, as long as few
 """
 
 import asyncio
-import resource
 import threading
 import time
 from collections import Counter
@@ -15,8 +14,9 @@ from typing import Any
 
 from ingestd import config, sqlgate
 from ingestd.catalog import Catalog
+from ingestd.headroom import Headroom
 from ingestd.log import get_logger
-from ingestd.question import Question, too_much
+from ingestd.question import TOO_MUCH, Question
 from ingestd.spool import Form, Limits, Refused, Spool
 
 log = get_logger()
@@ -30,17 +30,17 @@ LOOK_S = 0.05  #: how often memory is looked at while questions run
 EASE_S = 0.5  #: how long memory may take to come down after one was stopped
 STOPPING = "stopping", "the daemon stops; ask again when it is up"
 GONE = "gone", "nobody waits for the answer"
-PAGE_BYTES = resource.getpagesize()
 
 
 class Desk:
     """All of it runs in one event loop; only the questions run in threads.
 
-    growth_bytes  what this process may take more while questions run than before
+    growth_bytes  what this process may take more while questions run than before; see Headroom
     """
 
     def __init__(self, catalog: Catalog, limits: config.Sql, *, growth_bytes: int) -> None:
-        self._catalog, self._limits, self._growth_bytes = catalog, limits, growth_bytes
+        self._catalog, self._limits = catalog, limits
+        self._headroom = Headroom(growth_bytes)
         self._names = sqlgate.Known(catalog.rows)
         self._folder = catalog.state / "tmp"
         self._folder.mkdir(exist_ok=True)
@@ -68,7 +68,7 @@ class Desk:
     def stop(self) -> None:
         """Have all questions end soon."""
         for question in (*self._running, *self._stuck):
-            question.stop(Refused(*STOPPING))
+            question.stop(STOPPING)
 
     @asynccontextmanager
     async def answer(
@@ -121,8 +121,9 @@ class Desk:
 
     async def _computed(self, question: Question, gone: "asyncio.Task[None]") -> Spool:
         await self._turn(self._places, gone)
+        self._headroom.begin(first=not self._running and not self._stuck)
         if not self._running:
-            self._chore(self._watch_memory(memory_bytes() + self._growth_bytes))
+            self._chore(self._watch_memory())
         self._running.add(question)
         done = self._begin(question)
         try:
@@ -131,6 +132,7 @@ class Desk:
             self._running.discard(question)
             if done.done():
                 self._places.release()
+                self._ease()
             else:
                 self._leave(question, done)
 
@@ -166,19 +168,19 @@ class Desk:
         try:
             await asyncio.wait(either, timeout=deadline_s, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
-            question.stop(Refused(*STOPPING))
+            question.stop(STOPPING)
             raise
         if done.done():
             return done.result()
-        late = Refused("deadline", f"stopped after {deadline_s:g} s; ask for less")
-        why = Refused(*GONE) if gone.done() else late
+        late = "deadline", f"stopped after {deadline_s:g} s; ask for less"
+        why = GONE if gone.done() else late
         until_s = time.monotonic() + GRACE_S
         while not done.done() and time.monotonic() < until_s:
             question.stop(why)
             await asyncio.wait({done}, timeout=0.1)
         if done.done():
             return done.result()
-        raise why
+        raise Refused(*why)
 
     def _leave(self, question: Question, done: "asyncio.Future[Spool]") -> None:
         """Let a question that heeds no interrupt go on until its step ends."""
@@ -198,19 +200,24 @@ class Desk:
             question.stop(question.why)
             await asyncio.wait({done}, timeout=1.0)
         self._stuck.discard(question)
+        self._ease()
         log.info("question_ended", after_s=round(time.monotonic() - question.began_s, 1))
         if not given_away:
             self._places.release()
         if done.exception() is None:
             done.result().close()
 
-    async def _watch_memory(self, most_bytes: int) -> None:
+    def _ease(self) -> None:
+        if not self._running and not self._stuck:
+            self._headroom.end()
+
+    async def _watch_memory(self) -> None:
         """Stop the newest question while there is too much in memory: it is the likely cause."""
         while self._running:
-            if memory_bytes() > most_bytes:
+            if self._headroom.is_used_up:
                 going = [question for question in self._running if question.why is None]
                 if going:
-                    max(going, key=lambda question: question.began_s).stop(too_much())
+                    max(going, key=lambda question: question.began_s).stop(TOO_MUCH)
                 await asyncio.sleep(EASE_S)
             await asyncio.sleep(LOOK_S)
 
@@ -219,26 +226,3 @@ class Desk:
         task = asyncio.get_running_loop().create_task(work)
         self._chores.add(task)
         task.add_done_callback(self._chores.discard)
-
-
-def memory_bytes() -> int:
-    """Say how much memory this process holds."""
-    with open("/proc/self/statm") as statm:
-        return int(statm.read().split()[1]) * PAGE_BYTES
-
-
-def bound_memory(growth_bytes: int) -> None:
-    """Let allocations fail that would take this process to more than now and `growth_bytes`.
-
-    DuckDB counts what it keeps, not the texts and lists of the step it is in: one vector of those
-    can be larger than the machine. It takes a failed allocation as the end of that question.
-    """
-    with open("/proc/self/status") as status:
-        held = next(line for line in status if line.startswith("VmData"))
-    now_bytes = int(held.split()[1]) * 1024
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    soft = now_bytes + growth_bytes
-    resource.setrlimit(
-        resource.RLIMIT_DATA,
-        (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard),
-    )

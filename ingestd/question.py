@@ -21,6 +21,8 @@ BATCH_ROWS = 2048  #: as many as DuckDB makes in one step; more would only take 
 
 READ_ONLY = "BEGIN TRANSACTION READ ONLY"  #: the second of three layers; see sqlgate
 
+TOO_MUCH = "too_much_memory", "it takes more memory than there is; ask for less at once"
+
 #: Errors whose place in the SQL DuckDB knows when it is asked once more, without running anything
 PLACED = (duckdb.BinderException, duckdb.CatalogException)
 
@@ -31,11 +33,11 @@ class Question:
     def __init__(self, sql: str, form: Form, limits: Limits) -> None:
         self.sql, self._form, self._limits = sql, form, limits
         self.began_s = time.monotonic()
-        self.why: Refused | None = None  #: why it was stopped
+        self.why: tuple[str, str] | None = None  #: the words of a Refused, when it was stopped
         self._cursor: duckdb.DuckDBPyConnection | None = None
         self._open = threading.Lock()
 
-    def stop(self, why: Refused) -> None:
+    def stop(self, why: tuple[str, str]) -> None:
         """Have it end soon. An interrupt can fall between two steps and be lost: call it again."""
         self.why = self.why or why
         with self._open:
@@ -80,7 +82,7 @@ class Question:
 
     def _go_on(self) -> None:
         if self.why is not None:
-            raise self.why
+            raise Refused(*self.why)
 
     def _told(self, cursor: duckdb.DuckDBPyConnection, error: BaseException) -> BaseException:
         """Say what went wrong, for whoever asked.
@@ -88,23 +90,18 @@ class Question:
         DuckDB's words may quote values: they are for no log.
         """
         if self.why is not None:
-            return self.why
+            return Refused(*self.why)
         if isinstance(error, sqlgate.NotAllowed):
             return Refused("not_allowed", str(error), character(self.sql, error.position))
         if isinstance(error, (duckdb.OutOfMemoryException, MemoryError)):
-            return too_much()
+            return Refused(*TOO_MUCH)
         if isinstance(error, (duckdb.Error, pa.ArrowException, OSError)):
             # What fails in mid-stream comes as an error of Arrow's, or as an OSError.
             if "Out of Memory" in str(error):
-                return too_much()
+                return Refused(*TOO_MUCH)
             at = position(cursor, self.sql) if isinstance(error, PLACED) else None
             return Refused("sql_error", str(error), at)
         return error
-
-
-def too_much() -> Refused:
-    """Say that a question takes more memory than there is."""
-    return Refused("too_much_memory", "it takes more memory than there is; ask for less at once")
 
 
 def position(cursor: duckdb.DuckDBPyConnection, sql: str) -> int | None:

@@ -14,7 +14,6 @@ from ingestd import __version__, config
 from ingestd import log as logs
 from ingestd.changes import changes, until_restart
 from ingestd.deeds import deeds
-from ingestd.desk import bound_memory
 from ingestd.doing import Doing
 from ingestd.errors import ConfigError
 from ingestd.gist import gist
@@ -31,7 +30,6 @@ from ingestd.works import Works
 
 log = get_logger()
 
-OWN_GROWTH_BYTES = 1 << 30  #: what ingestion may take more than at the start, while others ask
 SPACE_S = 10.0  #: how often free space is looked at
 
 
@@ -108,7 +106,6 @@ class Daemon:
         """Begin to answer, and to do what is asked for."""
         hands = Hands(works=self.works, scouts=self.scouts)
         self.upkeep, doing = Upkeep(hands), Doing(deeds(hands))
-        growth_bytes = settings.catalog.memory_bytes + settings.sql.memory_bytes
         self.server = Server(
             self.works.catalog,
             self.status,
@@ -117,13 +114,12 @@ class Daemon:
             metrics=metrics,
             doing=doing,
             ready=self._not_ready,
-            growth_bytes=growth_bytes,
+            growth_bytes=settings.catalog.memory_bytes + settings.sql.memory_bytes,
         )
         self._parts.callback(self.server.stop)
         self._parts.callback(doing.stop)
         self._parts.callback(self.upkeep.stop)
         self.server.start()
-        bound_memory(growth_bytes + OWN_GROWTH_BYTES)
 
     def _schedule(self, settings: config.Config) -> None:
         """Say what is done again and again, and how often."""

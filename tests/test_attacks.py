@@ -13,8 +13,8 @@ from test_catalog import NOW, batch, file
 
 from ingestd import config
 from ingestd.catalog import Catalog
+from ingestd.headroom import OWN_BYTES
 from ingestd.serve import Server
-from ingestd.service import OWN_GROWTH_BYTES
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ SMALL = {
     "INGESTD_SQL__MEMORY_BYTES": str(1 << 28),
     "INGESTD_CATALOG__MEMORY_BYTES": str(1 << 28),
 }
-MOST_GROWTH_BYTES = (1 << 29) + OWN_GROWTH_BYTES
+MOST_GROWTH_BYTES = (1 << 29) + OWN_BYTES
 
 STOPPED = {
     "not_allowed",

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from conftest import PATIENCE
 from test_catalog import NOW, batch, file
 
 from ingestd import config
@@ -14,15 +15,17 @@ from ingestd.errors import SqlError, StateError
 from ingestd.serve import Server
 
 
-@pytest.fixture
-def client(catalog: Catalog) -> Iterator[Client]:
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """A client of a server on a catalog with two files."""
-    catalog.write(batch(file("a"), file("b", "2.2")), now=NOW)
+    state = tmp_path_factory.mktemp("serve") / "state"
     limits = config.Sql(rows=1000, bytes=1_000_000, deadline_s=1.0)
-    server = Server(catalog, lambda: {"pid": 1}, limits, state=catalog.state)
-    server.start()
-    yield Client(catalog.state)
-    server.stop()
+    with Catalog(state, memory_bytes=1 << 29, patience=PATIENCE) as catalog:
+        catalog.write(batch(file("a"), file("b", "2.2")), now=NOW)
+        server = Server(catalog, lambda: {"pid": 1}, limits, state=state)
+        server.start()
+        yield Client(state)
+        server.stop()
 
 
 @pytest.mark.parametrize(
@@ -142,8 +145,6 @@ def test_a_folder_without_a_catalog_is_said_so(tmp_path: Path) -> None:
 
 
 def test_a_state_folder_with_a_long_path_has_a_socket_too(tmp_path: Path) -> None:
-    from conftest import PATIENCE  # noqa: PLC0415
-
     state = tmp_path / ("x" * 100) / ("y" * 100)
     with Catalog(state, memory_bytes=1 << 28, patience=PATIENCE) as catalog:
         server = Server(catalog, lambda: {"pid": 2}, config.Sql(), state=state)

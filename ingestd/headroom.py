@@ -1,0 +1,64 @@
+"""Edge: how much memory this process may take more while others ask."""
+
+import ctypes
+import resource
+
+OWN_BYTES = 1 << 30  #: of it, what ingestion may take more meanwhile
+LARGE_BYTES = 1 << 20
+KEPT_BYTES = 1 << 26  #: so much is not worth the walk
+M_MMAP_THRESHOLD = -3  # mallopt(3)
+PAGE_BYTES = resource.getpagesize()
+
+
+class Headroom:
+    """Watches and bounds what questions take.
+
+    DuckDB counts what it keeps, not the texts and lists of the step it is in: one vector of those
+    can be larger than the machine. It takes an allocation that fails as the end of its question.
+
+    growth_bytes  what questions may take together
+    """
+
+    def __init__(self, growth_bytes: int) -> None:
+        self._growth_bytes = growth_bytes
+        self._base_bytes = held_bytes()
+        # What was large goes back to the kernel at once. Kept for later, it would count as taken.
+        self._libc = ctypes.CDLL(None)
+        self._libc.mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
+
+    def begin(self, *, first: bool) -> None:
+        """Bound what can be allocated from now on; `first`: no question runs besides."""
+        held = held_bytes()
+        if first:
+            self._base_bytes = held
+        left_bytes = self._base_bytes + self._growth_bytes - held
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        soft = mapped_bytes() + max(0, left_bytes) + OWN_BYTES
+        if hard != resource.RLIM_INFINITY:
+            soft = min(soft, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+    def end(self) -> None:
+        """Bound nothing: nobody asks. What is free in small pieces goes back to the kernel, too."""
+        if held_bytes() > self._base_bytes + KEPT_BYTES:
+            self._libc.malloc_trim(0)
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether more was taken than may be."""
+        return held_bytes() > self._base_bytes + self._growth_bytes
+
+
+def held_bytes() -> int:
+    """Say how much memory this process holds."""
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * PAGE_BYTES
+
+
+def mapped_bytes() -> int:
+    """Say how much it could hold without asking for more: what RLIMIT_DATA counts."""
+    with open("/proc/self/status") as status:
+        line = next(line for line in status if line.startswith("VmData"))
+    return int(line.split()[1]) * 1024
