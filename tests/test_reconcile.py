@@ -118,7 +118,7 @@ from ingestd.cli import app
 when, folder, state = sys.argv[1:]
 die = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 if when == "before the commit":
-    judging.completeness.judge = die
+    judging.evidence.judge = die
 else:
     reconcile.remove = die
 app(["scan", folder, "--state", state])
