@@ -7,7 +7,6 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
 
 from ingestd.log import get_logger
 from ingestd.pulse import Pulse
@@ -91,8 +90,7 @@ class Watchdog:
         self._thread.join()
 
     def _run(self) -> None:
-        told: Callable[[], None] = self._moving
-        told()
+        self._moving()
         while not self._over.wait(self._every_s):
             stuck = self._pulse.look(self._every_s)
             for part in stuck.keys() - self.stuck.keys():
@@ -101,4 +99,4 @@ class Watchdog:
                 log.warning("moves_again", part=part)
             self.stuck = stuck
             if not stuck:
-                told()
+                self._moving()
