@@ -14,13 +14,14 @@ from typing import Any, Self
 import duckdb
 import pyarrow as pa
 
-from ingestd import batches, derived, engine, sql
+from ingestd import batches, derived, engine, research, sql
 from ingestd.aside import copy_aside
 from ingestd.errors import IngestError, Reason, StateError
 from ingestd.files import CATALOG_NAME
 from ingestd.log import get_logger
 from ingestd.model import Past, Patience, Sighting, Written
 from ingestd.owner import take_state
+from ingestd.profile import Profile, enter
 from ingestd.tables import Batch
 
 log = get_logger()
@@ -36,7 +37,14 @@ def utc_now() -> datetime:
 class Catalog:
     """The catalog of one state folder; this process owns it until `close`."""
 
-    def __init__(self, state: Path, *, memory_bytes: int, patience: Patience) -> None:
+    def __init__(
+        self,
+        state: Path,
+        *,
+        memory_bytes: int,
+        patience: Patience,
+        profile: Profile | None = None,
+    ) -> None:
         self.state = state
         self._writing = threading.RLock()
         self._opening = threading.Lock()  # no cursor is made while the file is opened anew
@@ -46,11 +54,17 @@ class Catalog:
         self.generation = 0  #: goes up when the file was opened anew, and cursors with it
         self._lock = take_state(state)
         try:
+            self._research_key = None if profile is None else enter(state, profile)
             self._db = self._open()
             self._migrate()
         except BaseException:
             self._lock.close()
             raise
+
+    @property
+    def profile(self) -> Profile:
+        """Say how much other people's questions may see."""
+        return "full" if self._research_key is None else "research"
 
     def __enter__(self) -> Self:
         return self
@@ -75,7 +89,7 @@ class Catalog:
         with self._writing, self._opening:
             engine.shut(self._db, self._readers)
             self._db = self._open()
-            self._db.execute("SET lock_configuration = true")
+            self._lock_engine()
             self.generation += 1
 
     def _open(self) -> duckdb.DuckDBPyConnection:
@@ -99,6 +113,12 @@ class Catalog:
                 db.execute("INSERT INTO migration VALUES (?, ?, ?)", [number, name, utc_now()])
         with self.transaction() as db:
             db.execute(sql.VIEWS)
+        self._lock_engine()
+
+    def _lock_engine(self) -> None:
+        """Let nobody change the engine's settings from here on."""
+        if self._research_key is not None:
+            research.install(self._db, self._research_key)
         self._db.execute("SET lock_configuration = true")
 
     def _copy_aside(self, applied: int) -> None:

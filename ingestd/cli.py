@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ingestd import __version__, preload
+from ingestd import __version__, preload, profile
 from ingestd.errors import ConfigError, IngestError, SqlError, StateError
 from ingestd.files import default_state, publish
 from ingestd.given import given
@@ -19,7 +19,6 @@ from ingestd.screen import plain_lines
 
 if TYPE_CHECKING:
     from ingestd.config import Config
-    from ingestd.scan import Scan
 
 HALTED, USAGE = 1, 2
 
@@ -47,6 +46,7 @@ ConfigOption = Annotated[
 WindowOption = Annotated[
     str | None, typer.Option("--window", help="lung, bone, soft, brain or CENTER/WIDTH.")
 ]
+FolderOption = Annotated[Path | None, typer.Option(help="To this folder, which is new.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -112,7 +112,7 @@ def run(
         settings = read()
         log.configure(settings.log, sys.stderr)
         log.speak_for_all()
-        os.umask(0o027)
+        os.umask(profile.umask(place, settings.sql.profile))
         raise typer.Exit(Daemon(settings, place, reread=read).run())
 
 
@@ -141,9 +141,10 @@ def scan(
             place = apart(state or default_state(), chosen)
             settings = as_roots(chosen, settings)
             stores_apart(settings, place)
-            os.umask(0o027)
+            os.umask(profile.umask(place, "full"))
             work = Scan(settings, place, shown)
             summary = work.run()
+    from ingestd.leftovers import leftovers  # noqa: PLC0415
     from ingestd.report import scanned  # noqa: PLC0415
 
     typer.echo(json.dumps(summary) if as_json else scanned(summary))
@@ -151,22 +152,6 @@ def scan(
     for line in left:
         typer.echo(f"ingestd: {line}", err=True)
     raise typer.Exit(HALTED if left else 0)
-
-
-def leftovers(work: "Scan", summary: dict[str, Any]) -> list[str]:
-    """Say what a scan did not come to an end with."""
-    lines = [f"{path}: could not be listed: {why}" for path, why in work.unlisted.items()]
-    lines += [f"{root}: its files were given up: {why}" for root, why in work.unread.items()]
-    if summary["retry"]:
-        lines.append(f"{summary['retry']} files could not be read just now; scan once more")
-    lines += [f"{root}: files were not taken: {why}" for root, why in work.held]
-    if work.interrupted:
-        why = f"by {work.failure}" if work.failure else "by a signal"
-        lines.append(f"stopped early {why}; scan again to go on")
-    elif summary["series_open"]:
-        count = summary["series_open"]
-        lines.append(f"{count} series have files that cannot be read just now; scan once more")
-    return lines
 
 
 # Its options are in `sqlcommand`, where `__main__` goes without typer.
@@ -263,6 +248,24 @@ def contact_sheet(
         client = Client(state or default_state())
         content = pictures.series(client, uid, most=most, edge_px=edge, window=window)
         publish(output, content)
+
+
+@app.command()
+def export(
+    parquet: FolderOption = None,
+    csv: FolderOption = None,
+    state: StateOption = None,
+) -> None:
+    """Write the whole catalog to a folder, while the daemon runs or without one."""
+    from ingestd.client import Client  # noqa: PLC0415
+    from ingestd.export import export  # noqa: PLC0415
+
+    with told():
+        if not (target := parquet or csv) or (parquet and csv):
+            raise ConfigError("name one folder: --parquet DIR or --csv DIR")
+        rows = export(Client(state or default_state()), target, "parquet" if parquet else "csv")
+    for table, count in rows.items():
+        typer.echo(f"{count:>12} {table}")
 
 
 @app.command()

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
+from ingestd import profile
 from ingestd.answer import MEDIA_TYPE, Answer, decoded, quoted_name
 from ingestd.errors import SqlError, StateError
 from ingestd.files import CATALOG_NAME, SOCKET_NAME, default_state
@@ -60,6 +61,14 @@ class Client:
 
     def __exit__(self, *_: object) -> None:
         return
+
+    @property
+    def profile(self) -> profile.Profile:
+        """Say how much SQL shows here: full, or research, without what identifies a person.
+
+        raises  StateError when nobody can tell
+        """
+        return profile.read(self.state)
 
     def sql(self, query: str, *, to: To = "arrow") -> Any:
         """Answer one question: SELECT, FROM, WITH, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN.
@@ -107,9 +116,13 @@ class Client:
             reply = ask_daemon(self.state, "POST", "/sql", query.encode(), accept=accept)
             if reply is not None:
                 return from_daemon(reply)
-            with reading(self.state) as allowed:
-                if allowed:
-                    return ask_file(self.state / CATALOG_NAME, query, from_file, gated=gated)
+            try:
+                with reading(self.state) as allowed:
+                    if allowed:
+                        return ask_file(self.state / CATALOG_NAME, query, from_file, gated=gated)
+            except PermissionError as error:
+                words = "ask while the daemon runs, or open snapshot.duckdb"
+                raise StateError(f"{error.filename}: this user may not open it; {words}") from error
             if time.monotonic() > until_s:
                 raise StateError(
                     f"{self.state}: a process owns the catalog and does not answer; it may be a"
@@ -148,6 +161,8 @@ class Client:
         """
         from ingestd.volume import load  # noqa: PLC0415 -- numpy takes its time
 
+        self._see_pictures()
+
         asked = (
             "SELECT * FROM volume WHERE"
             f" SeriesInstanceUID = {quoted(series)} AND stack = {int(stack)}"
@@ -175,6 +190,8 @@ class Client:
         """
         from PIL import Image  # noqa: PLC0415 -- only who asks for a picture needs it
 
+        self._see_pictures()
+
         rows = self.sql(THUMBNAILS.format(uid=quoted(uid))).to_pylist()
         if not rows:
             raise SqlError(f"no instance and no series {uid}")
@@ -184,6 +201,13 @@ class Client:
         with Image.open(self.state / made[len(made) // 2]) as image:
             image.load()
             return image
+
+    def _see_pictures(self) -> None:
+        if self.profile == "research":
+            raise SqlError(
+                "[sql] profile = research: pictures and volumes are withheld; faces and burnt-in"
+                " text identify a person"
+            )
 
 
 #: In the order of the slices; `why` is what the worker said of one that could not be pictured.
@@ -263,15 +287,23 @@ def ask_file(
 
     from ingestd.sqlgate import LOCKED_DOWN, NotAllowed, check  # noqa: PLC0415
 
+    key = profile.key(path.parent) if profile.read(path.parent) == "research" else None
     try:
         with duckdb.connect(str(path), read_only=True, config=LOCKED_DOWN) as db:
             if gated:  # Takes as long as a small question.
                 query = check(db, query)
+            if key is not None:
+                from ingestd import research  # noqa: PLC0415 -- few need it
+
+                research.install(db, key)
+                research.enter(db, query)
             return convert(db.sql(query))
     except duckdb.IOException as error:
         raise StateError(f"{path}: DuckDB cannot open the catalog: {error}") from error
     except (duckdb.Error, NotAllowed) as error:
-        raise SqlError(str(error)) from error
+        raise SqlError(
+            str(error) + (profile.WITHHELD if key and "not found" in str(error) else "")
+        ) from error
 
 
 def quoted(text: str) -> str:

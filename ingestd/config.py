@@ -189,6 +189,10 @@ class Sql(Section):
     """a query that takes longer is interrupted"""
     memory_bytes: Annotated[int, Field(ge=GIB // 8)] = GIB
     """what queries may take beside [catalog] memory_bytes; one that takes more is stopped"""
+    profile: Literal["full", "research"] = "full"
+    """research: who asks sees nothing that identifies a person, and hashes for IDs; docs/sql.md"""
+    snapshot_s: Annotated[float, Field(ge=0, le=10 * 365 * 86_400)] = 600.0
+    """how often snapshot.duckdb is published, when something changed; 0: when somebody asks"""
     group: str = ""
     """whose members may ask on the socket in the state folder; default: the group we run as"""
     listen: str = ""

@@ -15,6 +15,7 @@ from ingestd.errors import IngestError, Reason
 from ingestd.model import Sighting
 
 CATALOG_NAME = "catalog.duckdb"  #: in the state folder; the DuckDB file
+SNAPSHOT_NAME = "snapshot.duckdb"  #: in the state folder; a copy that anybody may open
 SOCKET_NAME = "ingestd.sock"  #: in the state folder; where the daemon answers
 
 SPECIAL = {

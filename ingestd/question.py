@@ -12,9 +12,10 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from ingestd import sqlgate
+from ingestd import research, sqlgate
 from ingestd.answer import projection
 from ingestd.catalog import Catalog
+from ingestd.profile import WITHHELD
 from ingestd.spool import Form, Limits, Refused, Spool
 
 BATCH_ROWS = 2048  #: as many as DuckDB makes in one step; more would only take more memory
@@ -34,6 +35,7 @@ class Question:
         self.sql, self._form, self._limits = sql, form, limits
         self.began_s = time.monotonic()
         self.why: tuple[str, str] | None = None  #: the words of a Refused, when it was stopped
+        self._withheld = ""  #: what to say where a question names what the profile hides
         self._cursor: duckdb.DuckDBPyConnection | None = None
         self._open = threading.Lock()
 
@@ -55,7 +57,7 @@ class Question:
             with self._open:
                 self._cursor = cursor
             try:
-                self._fill(spool, self._found(cursor, names))
+                self._fill(spool, self._found(cursor, catalog, names))
             except BaseException as error:
                 spool.close()
                 raise self._told(cursor, error) from error
@@ -65,9 +67,12 @@ class Question:
         return spool
 
     def _found(
-        self, cursor: duckdb.DuckDBPyConnection, names: sqlgate.Known
+        self, cursor: duckdb.DuckDBPyConnection, catalog: Catalog, names: sqlgate.Known
     ) -> duckdb.DuckDBPyRelation:
         statement = sqlgate.check(cursor, self.sql, names)
+        if catalog.profile == "research":
+            self._withheld = WITHHELD
+            research.enter(cursor, statement)
         self._go_on()
         cursor.execute(READ_ONLY)
         self._go_on()
@@ -100,7 +105,8 @@ class Question:
             if "Out of Memory" in str(error):
                 return Refused(*TOO_MUCH)
             at = position(cursor, self.sql) if isinstance(error, PLACED) else None
-            return Refused("sql_error", str(error), at)
+            hint = self._withheld if "not found" in str(error) else ""
+            return Refused("sql_error", str(error) + hint, at)
         return error
 
 

@@ -50,9 +50,10 @@ def _unless_zero(summary: dict[str, Any], key: str, words: str) -> list[str]:
 
 def catalog_status(client: Client) -> dict[str, Any]:
     """Count what the catalog holds."""
+    full = client.profile == "full"  # The other one knows neither paths nor times.
+    state = "if(state = 'gone' AND detail IS NOT NULL, detail, state)" if full else "state"
     states = client.sql(
-        "SELECT if(state = 'gone' AND detail IS NOT NULL, detail, state) AS state,"
-        " count(*) AS files FROM file GROUP BY ALL ORDER BY ALL"
+        f"SELECT {state} AS state, count(*) AS files FROM file GROUP BY ALL ORDER BY ALL"
     )
     series = client.sql(
         "SELECT state, count(*) AS series FROM series_state GROUP BY ALL ORDER BY ALL"
@@ -62,8 +63,8 @@ def catalog_status(client: Client) -> dict[str, Any]:
     )
     made = client.sql(
         "SELECT (SELECT count(*) FROM instance) AS instances,"
-        " (SELECT count(*) FROM instance WHERE thumbnail_path IS NOT NULL) AS thumbnails,"
-        " (SELECT count(*) FROM volume WHERE path IS NOT NULL) AS volumes,"
+        " (SELECT count(*) FROM instance WHERE window_source IS NOT NULL) AS thumbnails,"
+        " (SELECT count(*) FROM volume WHERE reason IS NULL) AS volumes,"
         " (SELECT count(*) FROM problem) AS problems"
     )
     return {
@@ -132,6 +133,8 @@ def shown(client: Client, what: str) -> dict[str, Any]:
 
     raises  SqlError when the catalog knows nothing of that name
     """
+    if client.profile == "research" and "/" in what:
+        raise SqlError(f"{what}: [sql] profile = research: paths are withheld; name a UID")
     uid = instance_of_path(client, what) if "/" in what or Path(what).exists() else what
     for kind, key in (
         ("instance", "SOPInstanceUID"),
@@ -161,11 +164,15 @@ def instance_of_path(client: Client, path: str) -> str:
 def details(client: Client, kind: str, uid: str) -> dict[str, Any]:
     """Add what belongs below an instance, series or study."""
     if kind == "instance":
+        full = client.profile == "full"
+        creator = "t.private_creator" if full else "NULL AS private_creator"
         elements = client.sql(
-            "SELECT t.path, t.keyword, t.private_creator, t.vr, t.vm, t.value, t.size_bytes"
+            f"SELECT t.path, t.keyword, {creator}, t.vr, t.vm, t.value, t.size_bytes"
             " FROM tag AS t JOIN instance AS i USING (instance_id)"
             f" WHERE i.SOPInstanceUID = {quoted(uid)} ORDER BY t.path"
         )
+        if not full:
+            return {"elements": elements.to_pylist(), "locations": []}
         places = client.sql(
             "SELECT root, path, state FROM location"
             f" WHERE SOPInstanceUID = {quoted(uid)} ORDER BY is_source DESC, root, path"
@@ -175,7 +182,7 @@ def details(client: Client, kind: str, uid: str) -> dict[str, Any]:
         stacks = client.sql(f"SELECT * FROM volume WHERE SeriesInstanceUID = {quoted(uid)}")
         return {"volumes": stacks.to_pylist()}
     series = client.sql(
-        "SELECT SeriesInstanceUID, Modality, SeriesNumber, SeriesDescription, instances, state"
+        "SELECT COLUMNS('^(SeriesInstanceUID|Modality|Series(Number|Description)|instances|state)')"
         f" FROM series WHERE StudyInstanceUID = {quoted(uid)} ORDER BY SeriesNumber"
     )
     return {"series": series.to_pylist()}

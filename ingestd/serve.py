@@ -3,7 +3,8 @@
 POST /sql with the question as body answers in the first of these that Accept names: JSON, CSV, an
 Arrow IPC stream. GET /status, /healthz, /readyz, /metrics. An error is JSON: {"error": a word,
 "detail": what to do}, and of SQL also "position": a character of it, from 0, with line and column.
-POST /do/NAME has something done, see doing.py; on the socket only, which belongs to the owner of
+POST /do/NAME has something done, see doing.py, and POST /snapshot makes one of what is committed
+by now; on the socket only, which belongs to the owner of
 the state folder and its group.
 """
 
@@ -76,7 +77,9 @@ class Server:
         doing: Doing | None = None,
         ready: Callable[[], str] = str,
         growth_bytes: int = 3 << 30,
+        snapshot: Callable[[], Path] | None = None,
     ) -> None:
+        self._snapshot = snapshot
         self._status, self._ready = status, ready
         self._metrics, self._doing = metrics or Metrics(), doing or Doing({})
         self._path = state / SOCKET_NAME
@@ -101,6 +104,7 @@ class Server:
                 Route("/status", self._tell, methods=["GET"]),
                 Route("/healthz", self._healthy, methods=["GET"]),
                 Route("/readyz", self._readiness, methods=["GET"]),
+                Route("/snapshot", self._publish, methods=["POST"]),
                 Route("/metrics", self._measured, methods=["GET"]),
                 Route("/do/{name}", self._do, methods=["POST"]),
             ],
@@ -154,6 +158,16 @@ class Server:
     async def _readiness(self, _: Request) -> Response:
         why = await run_in_threadpool(self._ready)
         return JSONResponse({"ready": not why, "why": why}, 503 if why else 200)
+
+    async def _publish(self, request: Request) -> Response:
+        if request.client is not None or self._snapshot is None:
+            words = "only on the socket of the state folder"
+            return JSONResponse({"error": "not_allowed", "detail": words}, 403)
+        try:
+            made = await run_in_threadpool(self._snapshot)
+        except IngestError as error:
+            return JSONResponse({"error": error.reason, "detail": error.detail}, 503)
+        return JSONResponse({"path": made.name})
 
     async def _measured(self, _: Request) -> Response:
         content, media = await run_in_threadpool(self._metrics.page)

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from ingestd import __version__, config
+from ingestd import __version__, config, profile
 from ingestd import log as logs
 from ingestd.changes import changes, until_restart
 from ingestd.deeds import deeds
@@ -24,6 +24,7 @@ from ingestd.metrics import Metrics, Sources
 from ingestd.notify import Notifier, Watchdog
 from ingestd.scouts import Scouts
 from ingestd.serve import Server
+from ingestd.snapshots import Snapshots
 from ingestd.space import Space
 from ingestd.upkeep import FORGET_S, LOOK_S, Upkeep
 from ingestd.works import Works
@@ -76,6 +77,7 @@ class Daemon:
                 failed=self._fail,
                 held_up=self._held_up,
                 meters=metrics,
+                profile=settings.sql.profile,
             )
         )
         self.space = Space(self.works)
@@ -115,11 +117,25 @@ class Daemon:
             doing=doing,
             ready=self._not_ready,
             growth_bytes=settings.catalog.memory_bytes + settings.sql.memory_bytes,
+            snapshot=self._snapshots(settings, state).publish,
         )
         self._parts.callback(self.server.stop)
         self._parts.callback(doing.stop)
         self._parts.callback(self.upkeep.stop)
         self.server.start()
+
+    def _snapshots(self, settings: config.Config, state: Path) -> Snapshots:
+        """Publish copies that others may open; close what is not for them."""
+        profile.close_off(state, settings.sql.profile)
+        snapshots = Snapshots(
+            self.works.catalog,
+            state,
+            every_s=settings.sql.snapshot_s,
+            min_free_bytes=settings.space.min_free_bytes,
+        )
+        self._parts.callback(snapshots.stop)
+        snapshots.start()
+        return snapshots
 
     def _schedule(self, settings: config.Config) -> None:
         """Say what is done again and again, and how often."""

@@ -14,6 +14,7 @@ from ingestd.errors import IngestError
 from ingestd.hooks import Hooks
 from ingestd.meters import Meters
 from ingestd.model import Arrival, Fault, Past, Patience, Sighting
+from ingestd.profile import Profile
 from ingestd.pulse import Pulse
 from ingestd.takers import Takers
 from ingestd.workers import Pool
@@ -36,13 +37,12 @@ class Works:
         held_up: Callable[[str, Sequence[str], str], None] | None = None,
         meters: Meters | None = None,
         remember: bool = True,
+        profile: Profile | None = None,
     ) -> None:
         self.meters = meters or Meters()
         self.settings, self.state = settings, state
         self.pulse = Pulse()
-        self.catalog = Catalog(
-            state, memory_bytes=settings.catalog.memory_bytes, patience=patience(settings.retry)
-        )
+        self.catalog = open_catalog(settings, state, profile)
         self.pool = Pool(**pool_size(settings), pulse=self.pulse)
         self.series = reconcile.Series(self.catalog, self.pool, settings, state=state)
         self.conductor = Conductor(
@@ -137,6 +137,16 @@ class Works:
 def patience(retry: config.Retry) -> Patience:
     """Say how often and how long a file is tried again."""
     return Patience(attempts=retry.attempts, first_s=retry.first_s, limit_s=retry.limit_s)
+
+
+def open_catalog(settings: config.Config, state: Path, profile: Profile | None) -> Catalog:
+    """Become the owner of the catalog; `profile` as for `Catalog`."""
+    return Catalog(
+        state,
+        memory_bytes=settings.catalog.memory_bytes,
+        patience=patience(settings.retry),
+        profile=profile,
+    )
 
 
 def pool_size(settings: config.Config) -> "PoolSize":

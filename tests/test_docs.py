@@ -5,9 +5,11 @@ import runpy
 from pathlib import Path
 from typing import get_args
 
+import duckdb
 import pytest
 
 import ingestd
+from ingestd import config, export, snapshot
 from ingestd.hookconfig import Kind
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -28,6 +30,60 @@ MAY_BE_EMPTY = (
 def test_each_worked_query_runs_and_answers(scanned: Path, title: str, sql: str) -> None:
     rows = ingestd.open(scanned).sql(sql).num_rows
     assert rows > 0 or title.startswith(MAY_BE_EMPTY)
+
+
+SQL_PAGE = (DOCS / "sql.md").read_text()
+PLACE = "/var/lib/ingestd"
+
+
+def blocks(language: str) -> list[str]:
+    """The pieces of code of docs/sql.md in a language."""
+    return re.findall(rf"```{language}\n(.*?)```", SQL_PAGE, re.DOTALL)
+
+
+@pytest.mark.parametrize("code", blocks("python"), ids=["client", "duckdb", "pandas"])
+def test_each_recipe_in_python_runs(
+    scanned: Path, code: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if "pandas" in code or ".df()" in code:
+        pytest.importorskip("pandas", reason="pandas is not installed")
+    snapshot.publish(scanned)
+    catalog = ingestd.open(scanned)
+    for name, question in (
+        ("1.2.840.113619.2.55.3.604688119.7", "SELECT SOPInstanceUID AS uid FROM instance"),
+        ("1.2.840.113619.2.55.3.604688119", "SELECT SeriesInstanceUID AS uid FROM volume"),
+    ):
+        wanted = "thumbnail_path" if "SOP" in question else "path"
+        found = catalog.sql(f"{question} WHERE {wanted} IS NOT NULL LIMIT 1").to_pylist()
+        code = code.replace(f'"{name}"', repr(found[0]["uid"]))
+    exec(code.replace(PLACE, str(scanned)), {})  # noqa: S102 -- the page's own code
+    assert "Error" not in capsys.readouterr().out
+
+
+def test_each_question_of_the_page_runs_where_it_says(scanned: Path, tmp_path: Path) -> None:
+    snapshot.publish(scanned)
+    export.export(ingestd.open(scanned), tmp_path / "lake", "parquet")
+    panel, lake = blocks("sql")
+    with duckdb.connect(str(scanned / "snapshot.duckdb"), read_only=True) as db:
+        assert db.execute(panel).fetchall()
+        (command,) = re.findall(r'duckdb -readonly \S+ "(.*)"', SQL_PAGE)
+        assert db.execute(command).description
+    with duckdb.connect() as db:
+        found = db.execute(lake.replace("/data/lake/ingestd", str(tmp_path / "lake"))).fetchall()
+    assert sum(count for _, _, count in found) == 124
+
+
+def test_the_page_names_every_format_and_what_the_profile_withholds() -> None:
+    assert set(re.findall(r"^\| `(\w+)`(?:, `(\w+)`)? \|", SQL_PAGE, re.MULTILINE)) == {
+        ("table", ""),
+        ("list", ""),
+        ("csv", ""),
+        ("json", ""),
+        ("parquet", "arrow"),
+    }
+    assert config.Sql().snapshot_s == 600
+    for column in ("detail", "raw", "evidence", "missing", "split_by", "thumbnail_path"):
+        assert f"`{column}`" in SQL_PAGE
 
 
 def test_the_page_of_columns_is_what_the_catalog_says_of_itself() -> None:
