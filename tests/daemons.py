@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from blake3 import blake3
+
 import ingestd
 from ingestd.errors import StateError
 
@@ -129,3 +131,25 @@ def oracle(state: Path) -> dict[str, list[str]]:
     return {
         table: sorted(map(repr, client.sql(query).to_pylist())) for table, query in ORACLE.items()
     }
+
+
+def everything(state: Path) -> dict[str, list[str]]:
+    """The oracle, and the derived files with the digest of each."""
+    derived = [
+        f"{path.relative_to(state)} {blake3(path.read_bytes()).hexdigest()}"
+        for folder in ("thumbnails", "volumes")
+        for path in sorted((state / folder).rglob("*"))
+        if path.is_file() and not path.name.startswith(".")
+    ]
+    return oracle(state) | {"derived": derived}
+
+
+def settled(daemon: Running) -> bool:
+    """Whether each file of its folder has an outcome and each series was judged."""
+    files = sum(1 for path in daemon.drop.rglob("*") if path.is_file())
+    open_series = "SELECT count(*) FROM series_state WHERE state IN ('receiving', 'quiet')"
+    return (
+        daemon.one("SELECT count(*) FROM file") == files
+        and not daemon.one(open_series)
+        and not ingestd.open(daemon.state).status()["open_series"]
+    )
