@@ -193,6 +193,7 @@ UNFIT = (
     TypeError,
     ValueError,
     struct.error,
+    zlib.error,
 )
 
 WAYS: Sequence[Callable[[bytes, random.Random], bytes]] = (
