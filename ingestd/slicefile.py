@@ -7,7 +7,7 @@ import os
 import struct
 from dataclasses import dataclass
 from io import BufferedReader, BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from ingestd import files, inflating
 from ingestd.dicom import frames, mosaic
@@ -87,16 +87,24 @@ def whole(file: SeriesFile) -> Dataset:
 
     raises  IngestError as `open_unchanged`, or `decoder_failed` when pydicom cannot read it
     """
+    with open_unchanged(file) as handle:
+        return parsed(handle)
+
+
+def parsed(handle: BufferedReader) -> Dataset:
+    """Read an open file with its pixels.
+
+    raises  IngestError as `io_error`, or `decoder_failed` when pydicom cannot read it
+    """
     import pydicom  # noqa: PLC0415 -- plain images do without it
 
-    with open_unchanged(file) as handle:
-        try:
-            return pydicom.dcmread(handle, force=True)
-        except OSError as error:
+    try:
+        return pydicom.dcmread(handle, force=True)
+    except (OSError, NotImplementedError, *BAD_VALUE) as error:
+        if is_io(error):
             raise io_error(error) from error
-        except (EOFError, NotImplementedError, *BAD_VALUE) as error:
-            words = f"pydicom cannot read it ({type(error).__name__})"
-            raise IngestError(Reason.DECODER_FAILED, words) from error
+        words = f"pydicom cannot read it ({type(error).__name__})"
+        raise IngestError(Reason.DECODER_FAILED, words) from error
 
 
 def _open(file: SeriesFile) -> BufferedReader:
@@ -112,6 +120,11 @@ def _open(file: SeriesFile) -> BufferedReader:
             f"{seen.st_size} bytes, and another time; the catalog has {file.size_bytes}",
         )
     return handle
+
+
+def is_io(error: Exception) -> TypeGuard[OSError]:
+    """Whether it is the kernel's word; pydicom raises an OSError of its own for items cut short."""
+    return isinstance(error, OSError) and error.errno is not None
 
 
 def io_error(error: OSError) -> IngestError:
@@ -138,16 +151,9 @@ def header(file: SeriesFile) -> tuple[Dataset, int | None, int]:
             handle.seek(0)
             dataset = pydicom.dcmread(handle, stop_before_pixels=True, force=True)
             offset, length = _pixel_element(handle, dataset)
-        except OSError as error:
-            raise io_error(error) from error
-        except (
-            InvalidDicomError,
-            EOFError,
-            struct.error,
-            RecursionError,
-            NotImplementedError,
-            *BAD_VALUE,
-        ) as error:
+        except (OSError, InvalidDicomError, NotImplementedError, *BAD_VALUE) as error:
+            if is_io(error):
+                raise io_error(error) from error
             words = f"the header cannot be read ({type(error).__name__})"
             raise IngestError(Reason.NOT_DICOM, words) from error
     return dataset, offset, length

@@ -19,7 +19,7 @@ from ingestd.dicom.geometry import Plane, Stack
 from ingestd.dicom.layout import Layout, stored_values
 from ingestd.dicom.plane import named
 from ingestd.errors import IngestError, Reason, Verdict
-from ingestd.slicefile import Rescale, Source, io_error, open_unchanged
+from ingestd.slicefile import Rescale, Source, io_error, open_unchanged, parsed
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -118,7 +118,7 @@ def _read(source: Source, places: Sequence[Place], array: NDArray[Any], *, raw: 
     at = source.layout
     with open_unchanged(source.file) as handle:
         fill = _inflated(handle) if source.deflated else _as_it_lies(handle)
-        dataset = _whole(handle) if source.offset is None else None
+        dataset = parsed(handle) if source.offset is None else None
         if source.tiles:
             image = _image(source, fill, dataset, 0)
             for t, s, plane in places:
@@ -131,15 +131,6 @@ def _read(source: Source, places: Sequence[Place], array: NDArray[Any], *, raw: 
             else:
                 image = _image(source, fill, dataset, plane.frame)
                 place[...] = _rescaled(image, source, plane.frame, raw=raw)
-
-
-def _whole(handle: BufferedReader) -> Dataset:
-    import pydicom  # noqa: PLC0415 -- native slices do without it
-
-    try:
-        return pydicom.dcmread(handle, force=True)
-    except OSError as error:
-        raise io_error(error) from error
 
 
 def _image(source: Source, fill: Fill, dataset: Dataset | None, frame: int) -> NDArray[Any]:

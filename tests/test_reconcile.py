@@ -142,7 +142,9 @@ def agree(state: Path) -> list[dict[str, Any]]:
     return rows
 
 
-@pytest.mark.parametrize("when", ["before the commit", "after the commit"])
+@pytest.mark.parametrize(
+    "when", ["before the commit", pytest.param("after the commit", marks=pytest.mark.long)]
+)
 def test_kill_9_while_a_volume_is_replaced_leaves_row_and_file_as_one(
     tmp_path: Path, when: str
 ) -> None:

@@ -860,3 +860,26 @@ def test_numbers_that_mean_nothing_never_become_a_volume(
         assert "may belong to it (no_geometry): 1 of 5 files" in stack["detail"]
     else:
         assert stack["path"] is None
+
+
+def test_an_item_without_an_end_is_the_files_fault_and_not_the_disks(tmp_path: Path) -> None:
+    sequence = struct.pack("<HH2sHI", 0x0008, 0x1140, b"SQ", 0, 0xFFFFFFFF)
+    item = struct.pack("<HHIHH", 0xFFFE, 0xE000, 0xFFFFFFFF, 0x0008, 0x1150)
+    whole = Path(str(get_testdata_file("CT_small.dcm", download=False))).read_bytes()
+    pixels = whole.index(struct.pack("<HH2s", 0x7FE0, 0x0010, b"OW"))
+    (tmp_path / "one").write_bytes(whole[:pixels] + sequence + item)
+    seen = (tmp_path / "one").stat()
+    file = SeriesFile(
+        SOPInstanceUID="1.2",
+        root=str(tmp_path),
+        path="one",
+        size_bytes=seen.st_size,
+        mtime_ns=seen.st_mtime_ns,
+    )
+    for read, reason in (
+        (slicefile.header, Reason.NOT_DICOM),
+        (slicefile.whole, Reason.DECODER_FAILED),
+    ):
+        with pytest.raises(IngestError) as raised:
+            read(file)
+        assert raised.value.reason is reason

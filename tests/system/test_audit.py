@@ -187,6 +187,7 @@ def injured(tmp_path: Path) -> Injured:
 GRACE = {"INGESTD_DERIVED__ORPHAN_GRACE_S": "0.001"}
 
 
+@pytest.mark.long
 def test_an_audit_of_what_was_left_alone_finds_nothing_and_changes_nothing(tmp_path: Path) -> None:
     drop, state = tmp_path / "drop", tmp_path / "state"
     phantom.write(drop)

@@ -71,10 +71,10 @@ def test_scan_shows_a_bar_at_a_terminal_and_a_summary(study: Path, tmp_path: Pat
 
 def test_scan_draws_no_bar_into_a_pipe(study: Path, tmp_path: Path) -> None:
     done = subprocess.run(
-        [*COMMAND, "scan", str(study), "--state", str(tmp_path / "state")],
+        [*COMMAND, "scan", str(study / "us-heart"), "--state", str(tmp_path / "state")],
         capture_output=True,
         text=True,
         check=True,
     )
     assert "\x1b" not in done.stdout + done.stderr
-    assert "124 cataloged" in done.stdout
+    assert "1 cataloged" in done.stdout

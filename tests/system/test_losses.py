@@ -114,6 +114,7 @@ def test_one_patients_volume_is_never_made_of_another_ones_pixels(tmp_path: Path
     assert (rows, lost) == ([{"reason": "too_few_slices"}], len(early))
 
 
+@pytest.mark.long
 def test_a_series_whose_files_moved_is_stacked_from_where_they_are(tmp_path: Path) -> None:
     state = tmp_path / "state"
     *early, late = sorted(CT_FOLDER.iterdir())
@@ -193,7 +194,9 @@ def thick_series(folder: Path, slices: int) -> None:
         dataset.save_as(folder / str(number))
 
 
-@pytest.mark.parametrize("who", ["the daemon, politely", "a worker"])
+@pytest.mark.parametrize(
+    "who", ["the daemon, politely", pytest.param("a worker", marks=pytest.mark.long)]
+)
 def test_a_series_that_was_being_stacked_is_stacked_all_the_same(
     start: Callable[[], Running], who: str
 ) -> None:
@@ -211,6 +214,7 @@ def test_a_series_that_was_being_stacked_is_stacked_all_the_same(
     assert daemon.rows("SELECT shape FROM volume") == [{"shape": [60, 512, 512]}]
 
 
+@pytest.mark.long
 def test_the_processes_that_make_workers_may_die_too(
     study: Path, scanned: Path, tmp_path: Path
 ) -> None:

@@ -93,7 +93,7 @@ def test_derived_files_that_are_missing_come_back_and_what_no_row_names_goes(pla
     assert (outside / "1.2" / "1.2.3.jpg").read_bytes() == b"not ours"
 
 
-@pytest.mark.parametrize("who", ["the daemon", "nobody"])
+@pytest.mark.parametrize("who", ["the daemon", pytest.param("nobody", marks=pytest.mark.long)])
 def test_what_was_refused_or_not_made_for_a_reason_is_done_again(tmp_path: Path, who: str) -> None:
     """As after an upgrade: the older program had smaller limits, and no decoder for one image."""
     drop, state = tmp_path / "drop", tmp_path / "state"
