@@ -1,6 +1,7 @@
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pydicom
@@ -13,6 +14,7 @@ from test_catalog import NOW, batch, file
 
 from ingestd import config
 from ingestd.catalog import Catalog
+from ingestd.errors import SqlError
 from ingestd.headroom import OWN_BYTES
 from ingestd.serve import Server
 
@@ -85,6 +87,13 @@ class Feeder(threading.Thread):
         self.join()
 
 
+def cataloged(daemon: Running) -> int | None:
+    """Count files; None when even that took longer than the second that questions have here."""
+    with suppress(SqlError):
+        return daemon.one("SELECT count(*) FROM file WHERE state = 'cataloged'")
+    return None
+
+
 def bombed(tmp_path: Path, bombs: Mapping[str, str]) -> dict[str, Reply]:
     """Throw bombs at a daemon that ingests all the while; see that it takes no harm."""
     drop = tmp_path / "drop"
@@ -99,11 +108,10 @@ def bombed(tmp_path: Path, bombs: Mapping[str, str]) -> dict[str, Reply]:
     finally:
         feeder.end()
     wait_for(lambda: knocker.status()["sql"]["stuck"] == 0, within_s=150)
-    counted = "SELECT count(*) FROM file WHERE state = 'cataloged'"
-    wait_for(lambda: daemon.one(counted) == feeder.files)
+    wait_for(lambda: cataloged(daemon) == feeder.files)
     peak = held_bytes(daemon.process.pid, "VmHWM")
-    assert daemon.one("SELECT count(*) FROM instance") == feeder.files
     assert daemon.stop() == 0
+    assert daemon.one("SELECT count(*) FROM instance") == feeder.files
     assert peak - at_start < MOST_GROWTH_BYTES, f"{peak - at_start:,} bytes"
     return answers
 
