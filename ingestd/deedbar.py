@@ -2,27 +2,25 @@
 
 import sys
 import time
-from types import TracebackType
-from typing import Self
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
+    Progress,
     SpinnerColumn,
     TextColumn,
     TimeElapsedColumn,
 )
-from rich.progress import Progress as RichProgress
 
-from ingestd.progress import LINE_S
+from ingestd.progress import LINE_S, Drawn, Written
 
 
-class DeedBar:
+class DeedBar(Drawn):
     """A bar on a terminal for what is done step by step."""
 
     def __init__(self) -> None:
-        self._bar = RichProgress(
+        self._bar = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(),
@@ -34,18 +32,6 @@ class DeedBar:
         self._task = self._bar.add_task("", total=None)
         self._shown_s = 0.0
 
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self._bar.stop()
-
     def tell(self, doing: str, done: int, of: int | None) -> None:
         """Redraw, at most ten times a second."""
         now_s = time.monotonic()
@@ -54,22 +40,8 @@ class DeedBar:
             self._bar.update(self._task, description=doing, completed=done, total=of)
 
 
-class DeedLines:
+class DeedLines(Written):
     """Plain lines on standard error, for logs and pipes."""
-
-    def __init__(self) -> None:
-        self._shown_s = time.monotonic()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        return
 
     def tell(self, doing: str, done: int, of: int | None) -> None:
         """Write a line when the last one is a while ago."""

@@ -3,12 +3,51 @@
 import sys
 import time
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 LINE_S = 5.0  #: away from a terminal, one line in so many seconds
 
 
-class Bar:
+class Drawn:
+    """What is redrawn on a terminal while it is entered."""
+
+    _bar: "Progress"
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+
+class Written:
+    """What writes a line on standard error now and then, for logs and pipes."""
+
+    def __init__(self) -> None:
+        self._shown_s = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        return
+
+
+class Bar(Drawn):
     """A bar on a terminal: files and then series, how many a second, and what was refused."""
 
     def __init__(self) -> None:
@@ -35,18 +74,6 @@ class Bar:
         )
         self._task = self._bar.add_task("reading", total=None, rate="", refused=0)
 
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self._bar.stop()
-
     def show(self, *, found: int, done: int, refused: int, doing: str) -> None:
         """Redraw, at most ten times a second."""
         now_s = time.monotonic()
@@ -67,22 +94,8 @@ class Bar:
         )
 
 
-class Lines:
+class Lines(Written):
     """Plain lines on standard error, for logs and pipes."""
-
-    def __init__(self) -> None:
-        self._shown_s = time.monotonic()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        return
 
     def show(self, *, found: int, done: int, refused: int, doing: str) -> None:
         """Write a line when the last one is a while ago."""
