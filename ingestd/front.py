@@ -7,6 +7,7 @@ this process only, which never touches a share.
 
 import ctypes
 import os
+import select
 import signal
 import sys
 from collections.abc import Callable
@@ -31,14 +32,28 @@ def behind(work: Callable[[], object]) -> int:
             os._exit(FAILED)
         _end(theirs, _done(work))
     os.close(theirs)
+    woken = _wakes()
     for number in PASSED_ON:
         signal.signal(number, lambda signalled, _: os.kill(child, signalled))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
+    while ours not in select.select([ours, woken], [], [])[0]:
+        os.read(woken, 64)
     told = os.read(ours, 1)
     if told:
         return told[0]
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     return code if code >= 0 else 128 - code
+
+
+def _wakes() -> int:
+    """Give what can be read as soon as a signal is here.
+
+    One that comes just before a wait begins would otherwise be handled when that ends.
+    """
+    woken, wake = os.pipe()
+    os.set_blocking(wake, False)
+    signal.set_wakeup_fd(wake)
+    return woken
 
 
 def _done(work: Callable[[], object]) -> int:

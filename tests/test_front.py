@@ -49,7 +49,8 @@ def test_the_end_of_the_work_is_the_end_of_the_command(
     ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 1), (signal.SIGHUP, 129)]
 )
 def test_a_signal_is_passed_on(number: int, code: int) -> None:
-    with begin("print('ready', flush=True); time.sleep(100)") as process:
+    work = "print('ready', flush=True)\n    while True: time.sleep(0.1)"
+    with begin(work) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         process.send_signal(number)
