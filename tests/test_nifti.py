@@ -9,7 +9,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from test_geometry import rotation
 
@@ -58,6 +58,15 @@ def test_nibabel_reads_every_type(tmp_path: Path, kind: str, form: str) -> None:
     )
 
 
+def _lost(a: float) -> float:
+    """How far off a may be, which a qform leaves out: it is sqrt(1 - b*b - c*c - d*d) of float32.
+
+    Hence a qform of half a turn is off by up to a thousandth of a voxel, whoever writes it.
+    """
+    step = float(np.finfo(np.float32).eps)
+    return min(step**0.5, step / max(a, 1e-9))
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.tuples(*[st.floats(-180, 180)] * 3),
@@ -66,6 +75,7 @@ def test_nibabel_reads_every_type(tmp_path: Path, kind: str, form: str) -> None:
     st.sampled_from([(1, 5, 4, 6), (7, 5, 4, 6)]),
     st.sampled_from([0.0, 2.5]),
 )
+@example((0.0, 168.0, 1.0), 1, 0.0, (1, 5, 4, 6), 0.0)
 def test_the_header_is_the_one_that_nibabel_writes(
     turn: tuple[float, ...], flip: int, shear: float, shape: tuple[int, ...], step_s: float
 ) -> None:
@@ -79,8 +89,9 @@ def test_the_header_is_the_one_that_nibabel_writes(
     expected.set_sform(affine, code="scanner")
     if not shear:
         expected.set_qform(affine, code="scanner")
-        np.testing.assert_allclose(ours.get_qform(), expected.get_qform(), atol=1e-4)
-        np.testing.assert_allclose(ours.get_qform(), affine, atol=1e-4)
+        limit_mm = 2 * max(ours.get_zooms()[:3]) * _lost(ours.get_qform_quaternion()[0]) + 1e-5
+        np.testing.assert_allclose(ours.get_qform(), expected.get_qform(), atol=limit_mm)
+        np.testing.assert_allclose(ours.get_qform(), affine, atol=limit_mm)
     np.testing.assert_array_equal(ours.get_sform(), expected.get_sform())
     np.testing.assert_allclose(ours.get_zooms()[:3], np.linalg.norm(affine[:3, :3], axis=0), 1e-6)
     for field in ("dim", "datatype", "bitpix", "xyzt_units", "sform_code", "qform_code", "magic"):
