@@ -61,39 +61,68 @@ def as_path(root: str, text: str) -> str:
     return f"{root}/{text}" if text else root
 
 
-def open_inside(root: str, text: str, flags: int = FILE_FLAGS) -> int:
-    """Open what is at a path below a root, and see that it really lies there.
+class Inside:
+    """A root that is open, so that many files in it can be; it closes when nobody needs it.
 
     A drop folder belongs to senders, and a hostile one can put a link in the place of a folder
     after we looked at it. So where the kernel ended is asked of the kernel.
+    """
+
+    def __init__(self, root: str) -> None:
+        """Open it.
+
+        raises  OSError as open gives it
+        """
+        self._root = root
+        self._base = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._real = _place(self._base)
+
+    def __del__(self) -> None:
+        with suppress(AttributeError):  # It was never open.
+            os.close(self._base)
+
+    def open(self, text: str, flags: int = FILE_FLAGS) -> int:
+        """Open what is at a path below it, and see that it really lies there.
+
+        raises  OSError as open gives it; IngestError `outside_root`
+        """
+        try:
+            handle = os.open(as_path("", text)[1:] or ".", flags, dir_fd=self._base)
+            try:
+                self._see(handle)
+            except BaseException:
+                os.close(handle)
+                raise
+        except OSError as error:
+            error.filename = as_path(self._root, text)
+            raise
+        return handle
+
+    def _see(self, handle: int) -> None:
+        found = _place(handle)
+        if found != self._real and not found.startswith(self._real.rstrip("/") + "/"):
+            raise IngestError(Reason.OUTSIDE_ROOT, "a link in its path leads out of its root")
+
+
+def open_inside(root: str, text: str, flags: int = FILE_FLAGS) -> int:
+    """Open what is at a path below a root, and see that it really lies there.
 
     raises  OSError as open gives it; IngestError `outside_root`
     """
-    base = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        handle = os.open(as_path("", text)[1:] or ".", flags, dir_fd=base)
-        try:
-            see_inside(base, handle)
-        except BaseException:
-            os.close(handle)
-            raise
-        else:
-            return handle
+        inside = Inside(root)
     except OSError as error:
         error.filename = as_path(root, text)
         raise
-    finally:
-        os.close(base)
+    return inside.open(text, flags)
 
 
-def see_inside(base: int, handle: int) -> None:
-    """See that an open file or folder lies in an open folder, or is it.
+def _place(handle: int) -> str:
+    """Ask the kernel where something open lies.
 
-    raises  IngestError `outside_root`; OSError when its path is too long to say
+    raises  OSError when its path is too long to say
     """
-    real, found = (os.readlink(f"/proc/self/fd/{one}") for one in (base, handle))
-    if found != real and not found.startswith(real.rstrip("/") + "/"):
-        raise IngestError(Reason.OUTSIDE_ROOT, "a link in its path leads out of its root")
+    return os.readlink(f"/proc/self/fd/{handle}")
 
 
 def look(root: str, text: str, status: os.stat_result | None = None) -> Sighting:

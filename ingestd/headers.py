@@ -8,7 +8,6 @@ import os
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from io import BufferedReader
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ingestd import slicefile
@@ -16,6 +15,7 @@ from ingestd.dicom import plain, planes, scan, sidecar
 from ingestd.dicom.layout import BAD_VALUE
 from ingestd.dicom.plane import Plane, Value
 from ingestd.errors import IngestError
+from ingestd.holding import Files, Held, io_error
 from ingestd.model import SeriesFile
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ DOSE_GRID_SCALING = plain.ELEMENTS["DoseGridScaling"][0]
 
 #: Read anew from each file that has the form of an earlier one.
 ANEW = frozenset(VARYING.values())
+MOST_HELD = 256  #: so many files of a series stay open between header and pixels
 FORMS = 32  #: that are remembered: UIDs and times have some lengths, not many
 
 
@@ -61,11 +62,20 @@ class Header(NamedTuple):
     about: dict[str, Any]
 
 
+class _At(NamedTuple):
+    """A file of the series."""
+
+    number: int
+    file: SeriesFile
+    held: Held | None  #: to stay open for its pixels
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Known:
     """A plain image, for others that differ by nothing but their place."""
 
     plane: Plane
+    steady: dict[str, Value]  #: of its keys those that others have too
     source: slicefile.Source
     about: dict[str, Any]
     rescales: bool  #: by a slope and intercept, which may differ
@@ -78,55 +88,68 @@ class Headers:
         self._known: dict[tuple[object, ...], _Known] = {}
         self._forms: deque[tuple[scan.Form, _Known]] = deque(maxlen=FORMS)
         self._bytes = FIRST_BYTES
+        self._files = Files()
 
     def read(self, index: int, file: SeriesFile) -> Header:
         """Read one header.
 
         raises  IngestError as `slicefile.header` and `planes.planes`: there is no plane in it
         """
-        with slicefile.open_unchanged(file) as handle:
-            content = self._begin(handle)
-            for form, known in self._forms:
-                if header := _formed(form, known, content, index, file):
-                    return header
-            content, found = self._scanned(handle, content)
+        held = self._files.hold(file)
+        at = _At(index, file, held if index < MOST_HELD else None)
+        content = self._begin(held.fd)
+        for form, known in self._forms:
+            if header := _formed(form, known, content, at):
+                return header
+        content, found = self._scanned(held.fd, content)
         key = None if found is None else _key(found)
         if found is not None and key in self._known:
             known = self._known[key]
             try:
-                header = _elsewhere(known, found.values, found.pixels[2], index, file)
+                header = _elsewhere(known, found.values, found.pixels[2], at)
             except BAD_VALUE:  # A value that pydicom may know how to read, or how to refuse.
                 key = None
             else:
                 self._forms.appendleft((scan.Form(content, found, ANEW), known))
                 return header
-        dataset, offset, length = _described(file, found)
+        return self._first(content, found, key, at)
+
+    def _first(
+        self, content: bytes, found: scan.Scan | None, key: tuple[object, ...] | None, at: _At
+    ) -> Header:
+        """Read a header that is like no other so far, and remember it for the next."""
+        dataset, offset, length = _described(at.file, found)
         own = planes.planes(dataset)
         about = sidecar.about(dataset)
         try:
-            source = slicefile.source(index, file, dataset, offset, length)
+            source = slicefile.source(at.number, at.file, dataset, offset, length)
         except IngestError as error:  # The planes are where they are all the same.
             return Header(own, error, about)
-        header = Header(own, source, about)
-        if key is not None and len(own) == 1 and source.layout.frames == 1 and not source.tiles:
+        one_frame = source.layout.frames == 1
+        packed = None
+        if found is not None and one_frame and source.offset is None:
+            packed = slicefile.packed(found)
+        source = replace(source, packed=packed, held=at.held)
+        if key is not None and len(own) == 1 and one_frame and not source.tiles:
             assert found is not None, "what has a key was walked over"
             known = _Known(
                 plane=own[0],
+                steady={n: v for n, v in own[0].keys.items() if n not in VARYING_KEYS},
                 source=source,
                 about=about,
                 rescales=DOSE_GRID_SCALING not in found.values,
             )
             self._known[key] = known
             self._forms.appendleft((scan.Form(content, found, ANEW), known))
-        return header
+        return Header(own, source, about)
 
-    def _begin(self, handle: BufferedReader) -> bytes:
+    def _begin(self, fd: int) -> bytes:
         try:
-            return os.pread(handle.fileno(), self._bytes, 0)
+            return os.pread(fd, self._bytes, 0)
         except OSError as error:
-            raise slicefile.io_error(error) from error
+            raise io_error(error) from error
 
-    def _scanned(self, handle: BufferedReader, content: bytes) -> tuple[bytes, scan.Scan | None]:
+    def _scanned(self, fd: int, content: bytes) -> tuple[bytes, scan.Scan | None]:
         """Walk over the elements; None when that is not for us."""
         while True:
             try:
@@ -137,18 +160,16 @@ class Headers:
                 if len(content) < self._bytes or self._bytes >= MOST_BYTES:
                     return content, None
             self._bytes *= 4
-            content = self._begin(handle)
+            content = self._begin(fd)
 
 
-def _formed(
-    form: scan.Form, known: _Known, content: bytes, index: int, file: SeriesFile
-) -> Header | None:
+def _formed(form: scan.Form, known: _Known, content: bytes, at: _At) -> Header | None:
     """Give the header of a file that has the form of a known one; None when it has not."""
     varying = form.varying(content)
     if varying is None:
         return None
     try:
-        return _elsewhere(known, varying, form.pixels[2], index, file)
+        return _elsewhere(known, varying, form.pixels[2], at)
     except BAD_VALUE:
         return None
 
@@ -173,9 +194,7 @@ def _key(found: scan.Scan) -> tuple[object, ...]:
     return (found.syntax, tag, vr, length, steady)
 
 
-def _elsewhere(
-    known: _Known, values: Mapping[int, bytes], pixels: int, index: int, file: SeriesFile
-) -> Header:
+def _elsewhere(known: _Known, values: Mapping[int, bytes], pixels: int, at: _At) -> Header:
     """Make the header of a file that is like a known one but for what varies.
 
     values  of the elements in `VARYING`, as far as they are there
@@ -184,36 +203,64 @@ def _elsewhere(
     raises  ValueError when one of those elements is not plain numbers or text
     """
     text = {name: _text(values.get(tag)) for name, tag in VARYING.items()}
+    return Header([_plane(known, text)], _source(known, text, pixels, at), known.about)
+
+
+def _plane(known: _Known, text: Mapping[str, str | None]) -> Plane:
     if not text["SOPInstanceUID"]:
         raise ValueError("SOPInstanceUID is absent")
     place = (text["ImagePositionPatient"] or "").split("\\")
     x, y, z = (float(one) for one in place)
-    keys: dict[str, Value] = {n: v for n, v in known.plane.keys.items() if n not in VARYING_KEYS}
+    keys: dict[str, Value] = dict(known.steady)
     for name, kind in VARYING_KEYS.items():
         one = text[name]
         if one is not None:
             if "\\" in one:
                 raise ValueError(f"{name} has several values")
             keys[name] = kind(one) if one else None
-    plane = replace(
-        known.plane,
+    like = known.plane
+    return Plane(
         SOPInstanceUID=text["SOPInstanceUID"],
+        frame=like.frame,
         position=planes.vector((x, y, z)),
+        row=like.row,
+        column=like.column,
+        rows=like.rows,
+        columns=like.columns,
+        spacing=like.spacing,
         precision_mm=planes.precision(place),
         number=int(text["InstanceNumber"]) if text["InstanceNumber"] else None,
+        localizer=like.localizer,
+        classes=like.classes,
         keys=keys,
     )
-    rescale = known.source.rescale
+
+
+def _source(
+    known: _Known, text: Mapping[str, str | None], pixels: int, at: _At
+) -> slicefile.Source:
+    like = known.source
+    rescale = like.rescale
     if known.rescales:
-        slope = float(text["RescaleSlope"]) if text["RescaleSlope"] else 1.0
+        slope = float(text["RescaleSlope"] or 1)
         rescale = ((slope, float(text["RescaleIntercept"] or 0)),)
         if not all(abs(one) <= slicefile.MOST_RESCALE for one in rescale[0]):
             raise ValueError("no slope or intercept that a volume could hold")
-    offset = None if known.source.offset is None else pixels
-    source = replace(known.source, index=index, file=file, offset=offset, rescale=rescale)
+    source = slicefile.Source(
+        index=at.number,
+        file=at.file,
+        layout=like.layout,
+        offset=None if like.offset is None else pixels,
+        length=like.length,
+        deflated=like.deflated,
+        rescale=rescale,
+        tiles=like.tiles,
+        packed=None if like.packed is None else pixels,
+        held=at.held,
+    )
     if not source.is_whole:
         raise ValueError("the pixels are cut off")
-    return Header([plane], source, known.about)
+    return source
 
 
 def _text(content: bytes | None) -> str | None:

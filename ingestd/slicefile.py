@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import struct
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from io import BufferedReader, BytesIO
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING
 
-from ingestd import files, inflating
+from ingestd import inflating
 from ingestd.dicom import frames, mosaic
 from ingestd.dicom.layout import (
     BAD_VALUE,
@@ -22,6 +21,7 @@ from ingestd.dicom.layout import (
 from ingestd.dicom.scan import IMPLICIT, Scan
 from ingestd.dicom.scan import Pixels as PixelPlace
 from ingestd.errors import IngestError, Reason
+from ingestd.holding import Files, Held, io_error, is_io, open_unchanged
 from ingestd.model import SeriesFile
 
 if TYPE_CHECKING:
@@ -55,6 +55,20 @@ class Source:
     deflated: bool  #: `offset` counts inflated bytes
     rescale: tuple[Rescale, ...]  #: slope and intercept of each frame, or one for all
     tiles: int | None  #: slices in the mosaic, or None
+    #: Offset of the fragments of the one frame, when that is known.
+    packed: int | None = field(default=None, compare=False)
+    held: Held | None = field(default=None, compare=False)  #: since its header was read
+
+    def hold(self) -> Held:
+        """Open it, unless it is.
+
+        raises  IngestError as `Files.hold`
+        """
+        if self.held is not None:
+            with suppress(IngestError):  # It is worth another look, and there may be a copy.
+                self.held.see_unchanged()
+                return self.held
+        return Files().hold(self.file)
 
     @property
     def is_whole(self) -> bool:
@@ -66,20 +80,6 @@ class Source:
     def rescale_of(self, frame: int) -> Rescale:
         """Return slope and intercept of one frame."""
         return self.rescale[0] if len(self.rescale) == 1 else self.rescale[frame]
-
-
-def open_unchanged(file: SeriesFile) -> BufferedReader:
-    """Open a file that is still the one the catalog knows, or else a copy of it.
-
-    raises  IngestError `still_changing`, `not_readable` or `transient_io`, of the file itself
-    """
-    errors: list[IngestError] = []
-    for place in (file, *file.copies):
-        try:
-            return _open(place)
-        except IngestError as error:
-            errors.append(error)
-    raise errors[0]
 
 
 def whole(file: SeriesFile) -> Dataset:
@@ -107,33 +107,6 @@ def parsed(handle: BufferedReader) -> Dataset:
         raise IngestError(Reason.DECODER_FAILED, words) from error
 
 
-def _open(file: SeriesFile) -> BufferedReader:
-    try:
-        handle = os.fdopen(files.open_inside(file.root, file.path), "rb")
-    except OSError as error:
-        raise io_error(error) from error
-    seen = os.fstat(handle.fileno())
-    if (seen.st_size, files.mtime_ns(seen)) != (file.size_bytes, file.mtime_ns):
-        handle.close()
-        raise IngestError(
-            Reason.STILL_CHANGING,
-            f"{seen.st_size} bytes, and another time; the catalog has {file.size_bytes}",
-        )
-    return handle
-
-
-def is_io(error: Exception) -> TypeGuard[OSError]:
-    """Whether it is the kernel's word; pydicom raises an OSError of its own for items cut short."""
-    return isinstance(error, OSError) and error.errno is not None
-
-
-def io_error(error: OSError) -> IngestError:
-    """Say in our words why a drop folder's file cannot be read just now."""
-    denied = error.errno in {errno.EACCES, errno.EPERM}
-    reason = Reason.NOT_READABLE if denied else Reason.TRANSIENT_IO
-    return IngestError(reason, os.strerror(error.errno) if error.errno else type(error).__name__)
-
-
 def header(file: SeriesFile) -> tuple[Dataset, int | None, int]:
     """Read a header, up to the pixels.
 
@@ -157,6 +130,13 @@ def header(file: SeriesFile) -> tuple[Dataset, int | None, int]:
             words = f"the header cannot be read ({type(error).__name__})"
             raise IngestError(Reason.NOT_DICOM, words) from error
     return dataset, offset, length
+
+
+def packed(found: Scan) -> int | None:
+    """Give the offset of the fragments, when the pixels are compressed."""
+    tag, _, offset, length = found.pixels
+    compressed = length == UNDEFINED and found.syntax.decode("ascii", "replace") not in STRAIGHT
+    return offset if compressed and PIXEL_TAGS[tag] == "PixelData" else None
 
 
 def pixels_of(found: Scan) -> tuple[str, int | None, int]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from io import BufferedReader
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,15 +19,14 @@ from ingestd.dicom.geometry import Plane, Stack
 from ingestd.dicom.layout import Layout, stored_values
 from ingestd.dicom.plane import named
 from ingestd.errors import IngestError, Reason, Verdict
-from ingestd.slicefile import Rescale, Source, io_error, open_unchanged, parsed
-
-if TYPE_CHECKING:
-    from pydicom import Dataset
+from ingestd.holding import Held, Reader, io_error
+from ingestd.slicefile import Rescale, Source, parsed
 
 Place: TypeAlias = tuple[int, int, Plane]  #: timepoint, slice, and what lies there
 Work: TypeAlias = tuple[Source, Sequence[Place]]  #: a file, and what is to be read of it
 Beat = Callable[[int], None]
 Fill = Callable[[memoryview, int], None]  #: puts the bytes from there on into memory
+Decode = Callable[[int], NDArray[Any]]  #: gives one frame
 
 SMALL = 1 << 23  #: a volume of fewer bytes is read before a second thread has begun
 
@@ -116,41 +115,54 @@ def _frame(source: Source, plane: Plane) -> int:
 def _read(source: Source, places: Sequence[Place], array: NDArray[Any], *, raw: bool) -> None:
     """Read one file, once, and put its planes where they belong."""
     at = source.layout
-    with open_unchanged(source.file) as handle:
-        fill = _inflated(handle) if source.deflated else _as_it_lies(handle)
-        dataset = parsed(handle) if source.offset is None else None
-        if source.tiles:
-            image = _image(source, fill, dataset, 0)
-            for t, s, plane in places:
-                array[t, s] = _rescaled(_tile(image, plane, source.tiles), source, 0, raw=raw)
-            return
-        for t, s, plane in sorted(places, key=lambda place: place[2].frame):
-            place = array[t, s]
-            if dataset is None and raw and place.dtype == at.dtype:
-                _straight(source, fill, plane.frame, place)
-            else:
-                image = _image(source, fill, dataset, plane.frame)
-                place[...] = _rescaled(image, source, plane.frame, raw=raw)
+    held = source.hold()
+    if source.offset is None:
+        decode = _decoding(source, held)
+    else:
+        fill = _inflated(Reader(held)) if source.deflated else _as_it_lies(held.fd)
+        decode = partial(_image, source, fill)
+    if source.tiles:
+        image = decode(0)
+        for t, s, plane in places:
+            array[t, s] = _rescaled(_tile(image, plane, source.tiles), source, 0, raw=raw)
+        return
+    for t, s, plane in sorted(places, key=lambda place: place[2].frame):
+        place = array[t, s]
+        if source.offset is not None and raw and place.dtype == at.dtype:
+            _straight(source, fill, plane.frame, place)
+        else:
+            place[...] = _rescaled(decode(plane.frame), source, plane.frame, raw=raw)
 
 
-def _image(source: Source, fill: Fill, dataset: Dataset | None, frame: int) -> NDArray[Any]:
-    if dataset is not None:
-        from ingestd.dicom import pixels  # noqa: PLC0415 -- codecs take long to import
+def _decoding(source: Source, held: Held) -> Decode:
+    """Give what decodes the frames of a file.
 
-        return pixels.frame(dataset, frame)
+    raises  IngestError as `parsed`
+    """
+    from ingestd.dicom import pixels  # noqa: PLC0415 -- codecs take long to import
+
+    if source.packed is None:
+        return partial(pixels.frame, parsed(Reader(held)))
+    room = bytearray(source.file.size_bytes - source.packed)
+    _as_it_lies(held.fd)(memoryview(room), source.packed)
+    found = pixels.Stored(content=memoryview(room), encapsulated=True)
+    return lambda frame: pixels.decoded(found, source.layout, frame).values
+
+
+def _image(source: Source, fill: Fill, frame: int) -> NDArray[Any]:
     image = np.empty(source.layout.shape, source.layout.dtype)
     _straight(source, fill, frame, image)
     return image
 
 
-def _as_it_lies(handle: BufferedReader) -> Fill:
+def _as_it_lies(fd: int) -> Fill:
     """Read bytes where they are in the file."""
 
     def fill(memory: memoryview, start: int) -> None:
         done = 0
         while done < len(memory):
             try:
-                count = os.preadv(handle.fileno(), [memory[done:]], start + done)
+                count = os.preadv(fd, [memory[done:]], start + done)
             except OSError as error:
                 raise io_error(error) from error
             if not count:

@@ -23,6 +23,7 @@ from pydicom.tag import Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from ingestd import config, slicefile, volume, volumefiles
+from ingestd import voxels as stacking
 from ingestd.dicom import plain, planes, sidecar
 from ingestd.errors import IngestError, Reason
 from ingestd.headers import Header, Headers
@@ -554,6 +555,37 @@ def test_a_slice_that_differs_by_more_is_read_whole(
     made[2].PixelData = made[2].PixelData[: made[2].Rows * 64 * 2]
     job = written(tmp_path / "in", made)
     assert described(job, [Headers()] * 3) == by_pydicom(job, monkeypatch)
+
+
+@pytest.mark.parametrize("name", ["MR_small_RLE.dcm", "MR_small_jp2klossless.dcm"])
+def test_fragments_are_found_without_pydicom(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = slices(3, name, DataSetTrailingPadding=b"\xfe\xff\x00\xe0" * 4)
+    job = written(tmp_path / "in", made)
+    monkeypatch.setattr(stacking, "parsed", None)  # Nobody is to ask for it.
+    series = volume.headers(job)
+    (stack,) = series.outcomes(allow_missing=False)
+    array, _ = stacking.stacked(stack, series.sources, lambda _: None)
+    np.testing.assert_array_equal(array[0], np.stack([one.pixel_array for one in made]))
+
+
+def test_a_slice_replaced_between_header_and_pixels_is_the_one_that_was_begun(
+    tmp_path: Path,
+) -> None:
+    made = filled(slices(3))
+    job = written(tmp_path / "in", made)
+    series = volume.headers(job)
+    (stack,) = series.outcomes(allow_missing=False)
+    written(tmp_path / "other", filled(made[::-1]))
+    (tmp_path / "other" / "0.dcm").rename(tmp_path / "in" / "0.dcm")
+    array, _ = stacking.stacked(stack, series.sources, lambda _: None)
+    assert array[0, :, 0, 0].tolist() == [10, 20, 30]
+
+    (tmp_path / "in" / "1.dcm").write_bytes(b"")
+    with pytest.raises(IngestError) as refused:
+        stacking.stacked(stack, series.sources, lambda _: None)
+    assert refused.value.reason is Reason.STILL_CHANGING
 
 
 def test_no_patient_is_named_beside_the_volume(tmp_path: Path) -> None:
