@@ -2,10 +2,10 @@
 
     python bench/catalog.py --instances 2000000 --runs 5
 
-The large catalog starts from slices that were read for real; SQL writes them again and again
-under other UIDs, paths and digests, in the order in which batches would have come. The first of
-them have all their rows in `tag`, and tell what an instance weighs; no batch reads `tag`. Then
-batches are written to it and to an empty one in turn, by the same code as in the daemon.
+The large catalog starts from slices that were read for real, which are written again and again
+under other UIDs, paths and digests. The first of them come in batches, as in the daemon, and tell
+what an instance weighs; those that SQL adds have no rows in `tag`, which no batch reads. Then
+batches are written to it and to an empty one in turn.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from ingestd.model import Arrival, Patience
 from ingestd.tables import Batch
 from ingestd.tasks import file_rows
 
-BATCH = 1024  # [catalog] batch_rows
+BATCH = 960  # chunks of 64 files, as many as their rows of `tag` fit into a row group
 PATIENCE = Patience(attempts=8, first_s=5, limit_s=3600)
 MEMORY_BYTES = 2 << 30
 
@@ -59,17 +59,14 @@ RENEWED = {
     "tag": _VALUE,
 }
 
-#: The rows of the template, in the order in which batches of 1,024 bring them.
+#: The rows of the template, in the order in which batches bring them.
 TEMPLATE = """
     CREATE TEMP TABLE first_instance AS
     FROM instance WHERE instance_id <= {count} ORDER BY instance_id;
     CREATE TEMP TABLE first_file AS
     FROM file SEMI JOIN first_instance USING (SOPInstanceUID) ORDER BY path;
     CREATE TEMP TABLE first_state AS
-    FROM series_state SEMI JOIN first_instance USING (SeriesInstanceUID);
-    CREATE TEMP TABLE first_tag AS
-    FROM tag WHERE instance_id <= {count}
-    ORDER BY (instance_id - 1) // 1024, tag, path, instance_id
+    FROM series_state SEMI JOIN first_instance USING (SeriesInstanceUID)
 """
 
 #: Copies of the template, numbered k from $first to $last; $n is how many instances it has.
@@ -94,11 +91,6 @@ INDEXED = (
     FROM first_state, {COPIES} WHERE $n > 0
     """,
 )
-TAGS = f"""
-    INSERT INTO tag BY NAME
-    SELECT * EXCLUDE (k) REPLACE (instance_id + k * $n AS instance_id, {_VALUE})
-    FROM first_tag, {COPIES}
-"""
 AT_ONCE = 20  #: copies in one transaction
 
 
@@ -107,7 +99,7 @@ def main() -> None:
     asked.add_argument("--instances", type=int, default=2_000_000)
     asked.add_argument("--tagged", type=int, default=200_000, help="with all their elements")
     asked.add_argument("--files", type=int, default=2_000, help="slices that are read for real")
-    asked.add_argument("--batches", type=int, default=8, help="of 1,024 files, in a run")
+    asked.add_argument("--batches", type=int, default=8, help="of 960 files, in a run")
     asked.add_argument("--runs", type=int, default=5)
     asked.add_argument("--keep", type=Path, help="folder for the sets and the large catalog")
     options = asked.parse_args()
@@ -116,7 +108,7 @@ def main() -> None:
         first = read(files)
         grown(room, first, options.instances, options.tagged)
         print(f"{machine()}\n")
-        _sizes(room / f"tagged-{options.tagged}.duckdb", options.tagged)
+        _sizes(room / f"tagged-{options.tagged}.duckdb")
         _rates(room, first, options)
         _phases(room, first, options)
 
@@ -155,21 +147,20 @@ def grown(room: Path, first: list[Batch], instances: int, tagged: int) -> Path:
     started_s = time.monotonic()
     with opened(state) as catalog:
         there = catalog.rows("SELECT count(*) FROM instance")[0][0]
-        for batch in first if not there else ():
-            catalog.write(batch)
+        if not there:
+            for batch in (*first, *fresh(first, (tagged - count) // BATCH, "tagged")):
+                catalog.write(batch)
+            there = catalog.rows("SELECT count(*) FROM instance")[0][0]
+            catalog.checkpoint()
+            shutil.copy(state / CATALOG_NAME, room / f"tagged-{tagged}.duckdb")
+            print(f"{there:,} instances, {time.monotonic() - started_s:.0f} s", flush=True)
         with catalog.transaction() as db:
             db.execute(RENAMED)
             db.execute(TEMPLATE.format(count=count))
-        for copy in range(max(1, there // count), instances // count):
-            if copy == tagged // count:
-                catalog.checkpoint()
-                shutil.copy(state / CATALOG_NAME, room / f"tagged-{tagged}.duckdb")
-            is_tagged = copy < tagged // count
-            if not is_tagged and (copy - tagged // count) % AT_ONCE:
-                continue
-            last = copy + 1 if is_tagged else min(copy + AT_ONCE, instances // count)
+        for copy in range(-(-there // count), instances // count, AT_ONCE):
+            last = min(copy + AT_ONCE, instances // count)
             with catalog.transaction() as db:
-                for statement in (*INDEXED, *([TAGS] if is_tagged else [])):
+                for statement in INDEXED:
                     db.execute(statement, {"first": copy, "last": last, "n": count})
             print(f"{last * count:,} instances, {time.monotonic() - started_s:.0f} s", flush=True)
         with catalog.transaction() as db:
@@ -185,11 +176,13 @@ def opened(state: Path) -> Catalog:
     return Catalog(state, memory_bytes=MEMORY_BYTES, patience=PATIENCE)
 
 
-def fresh(first: list[Batch], count: int, name: str) -> list[Batch]:
+def fresh(first: list[Batch], count: int, name: str) -> Iterator[Batch]:
     """Give so many batches that no catalog has seen: other UIDs, paths and digests."""
+    whole = [batch for batch in first if batch.file.num_rows == BATCH]
     with duckdb.connect() as db:
         db.execute(RENAMED)
-        return [_renewed(db, first[at % len(first)], f"{name}-{at}") for at in range(count)]
+        for at in range(count):
+            yield _renewed(db, whole[at % len(whole)], f"{name}-{at}")
 
 
 def _renewed(db: duckdb.DuckDBPyConnection, batch: Batch, name: str) -> Batch:
@@ -205,10 +198,11 @@ def _renewed(db: duckdb.DuckDBPyConnection, batch: Batch, name: str) -> Batch:
     return Batch(problem=batch.problem, **made)
 
 
-def _sizes(tagged: Path, instances: int) -> None:
+def _sizes(tagged: Path) -> None:
     """Print what a catalog weighs."""
     size_bytes = tagged.stat().st_size
     with duckdb.connect(str(tagged), read_only=True) as db:
+        instances = db.execute("SELECT count(*) FROM instance").fetchall()[0][0]
         rows = db.execute("SELECT count(*) FROM tag").fetchall()[0][0]
         free = db.execute("SELECT free_blocks * block_size FROM pragma_database_size()")
         free_bytes = free.fetchall()[0][0]
@@ -229,7 +223,7 @@ def _rates(room: Path, first: list[Batch], options: argparse.Namespace) -> None:
             if name == "empty":
                 shutil.rmtree(state, ignore_errors=True)
             with opened(state) as catalog:
-                batches = fresh(first, options.batches, f"{stamp}{run}")
+                batches = list(fresh(first, options.batches, f"{stamp}{run}"))
                 wall_s, cpu_s = time.perf_counter(), time.process_time()
                 for batch in batches:
                     catalog.write(batch)
@@ -267,7 +261,7 @@ def _phases(room: Path, first: list[Batch], options: argparse.Namespace) -> None
         (what, *(spread([1000 * cost for cost in by_name[name]]) for name in by_name))
         for what, by_name in costs.items()
     ]
-    print(table(("CPU ms for a batch of 1,024", "empty", f"{options.instances:,} instances"), rows))
+    print(table(("CPU ms for a batch of 960", "empty", f"{options.instances:,} instances"), rows))
 
 
 def _timed(catalog: Catalog, batch: Batch) -> Iterator[tuple[str, float]]:

@@ -17,8 +17,9 @@ from ingestd.tally import Tally
 log = get_logger()
 
 BROKEN_TRIES = 3  #: so often the catalog is opened anew before the program gives up
-#: Rows of `tag` that are a batch: a row group of DuckDB's, which it writes to its place at once.
-#: Fewer are written to its log first, which takes as long again.
+#: Rows of `tag` that a batch has at most, if it can: a row group of DuckDB's. The few beyond it
+#: would have to lie in one of their own until a checkpoint writes all of them anew to close the
+#: gaps, and leaves half of the file free.
 FULL_TAGS = 122_880
 HALT_S = 5.0  #: pause between two tries to write to a full disk
 
@@ -99,7 +100,9 @@ class Writer:
         files, tags = first.file.num_rows, first.tag.num_rows
         until_s = time.monotonic() + self.settings.batch_wait_ms / 1000
         most = self.settings.batch_rows
-        while files < most and tags < FULL_TAGS and self._open_files() > files:
+        while files < most and self._open_files() > files:
+            if tags + tags // len(parts) > FULL_TAGS:  # The next part is likely to be like these.
+                break
             try:
                 part = self._results.get(timeout=max(0.0, until_s - time.monotonic()))
             except queue.Empty:

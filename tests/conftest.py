@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
 import pytest
 from daemons import scan
 
@@ -44,6 +45,18 @@ def scanned(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     state = tmp_path_factory.mktemp("scanned") / "state"
     scan(study, state=state)
     return state
+
+
+@pytest.fixture
+def place(study: Path, scanned: Path, tmp_path: Path) -> Path:
+    """A copy of both for one test, `drop` and `state`, whose rows name the copy."""
+    own = tmp_path / "own"
+    shutil.copytree(study, own / "drop")
+    shutil.copytree(scanned, own / "state")
+    with duckdb.connect(str(own / "state" / CATALOG_NAME)) as db:
+        for table in ("file", "instance", "problem", "event", "mount"):
+            db.execute(f"UPDATE {table} SET root = ?", [str(own / "drop")])
+    return own
 
 
 @pytest.fixture(scope="session")

@@ -11,9 +11,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from daemons import COMMAND, oracle, scan
-
-from ingestd import phantom
+from daemons import COMMAND, oracle
 
 OLD_S = 10 * 86_400
 
@@ -174,11 +172,8 @@ def named(said: dict[str, Any], **which: object) -> set[tuple[str, str]]:
 
 
 @pytest.fixture
-def injured(tmp_path: Path) -> Injured:
-    drop, state = tmp_path / "drop", tmp_path / "state"
-    phantom.write(drop)
-    scan(drop, state=state)
-    made = Injured(drop, state)
+def injured(place: Path) -> Injured:
+    made = Injured(place / "drop", place / "state")
     made.injure()
     return made
 
@@ -188,10 +183,8 @@ GRACE = {"INGESTD_DERIVED__ORPHAN_GRACE_S": "0.001"}
 
 
 @pytest.mark.long
-def test_an_audit_of_what_was_left_alone_finds_nothing_and_changes_nothing(tmp_path: Path) -> None:
-    drop, state = tmp_path / "drop", tmp_path / "state"
-    phantom.write(drop)
-    scan(drop, state=state)
+def test_an_audit_of_what_was_left_alone_finds_nothing_and_changes_nothing(place: Path) -> None:
+    state = place / "state"
     before = oracle(state)
     said = audit(state, code=0, **GRACE)
     assert (said["found"], said["unproven"], said["compared"]["files read"]) == ({}, [], 125)

@@ -11,10 +11,9 @@ from typing import Any
 
 import duckdb
 import pytest
-from daemons import COMMAND, Running, scan, wait_for
+from daemons import COMMAND, Running, wait_for
 
 import ingestd
-from ingestd import phantom
 from ingestd.errors import SqlError
 
 QUESTIONS = (
@@ -43,11 +42,9 @@ def printed(state: Path, query: str, form: str) -> bytes:
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> Path:
+def state(place: Path) -> Path:
     """The state folder of a scan of the demo's studies."""
-    phantom.write(tmp_path / "drop")
-    scan(tmp_path / "drop", state=tmp_path / "state")
-    return tmp_path / "state"
+    return place / "state"
 
 
 def answers(state: Path) -> list[object]:

@@ -33,25 +33,6 @@ def command(*words: str, code: int = 0, **settings: str) -> dict[str, Any]:
     return json.loads(done.stdout) if done.stdout else {"said": done.stderr}
 
 
-@pytest.fixture(scope="module")
-def scanned(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `drop` and `state`, scanned; tests copy it."""
-    place = tmp_path_factory.mktemp("scanned")
-    phantom.write(place / "drop")
-    scan(place / "drop", state=place / "state")
-    return place
-
-
-@pytest.fixture
-def place(scanned: Path, tmp_path: Path) -> Path:
-    """A copy of it for one test, whose rows name the copy."""
-    shutil.copytree(scanned, tmp_path / "own", copy_function=shutil.copy2)
-    with duckdb.connect(str(tmp_path / "own" / "state" / "catalog.duckdb")) as db:
-        for table in ("file", "instance", "problem", "event", "mount"):
-            db.execute(f"UPDATE {table} SET root = ?", [str(tmp_path / "own" / "drop")])
-    return tmp_path / "own"
-
-
 def test_derived_files_that_are_missing_come_back_and_what_no_row_names_goes(place: Path) -> None:
     state = place / "state"
     client = ingestd.open(state)
@@ -94,10 +75,12 @@ def test_derived_files_that_are_missing_come_back_and_what_no_row_names_goes(pla
 
 
 @pytest.mark.parametrize("who", ["the daemon", pytest.param("nobody", marks=pytest.mark.long)])
-def test_what_was_refused_or_not_made_for_a_reason_is_done_again(tmp_path: Path, who: str) -> None:
+def test_what_was_refused_or_not_made_for_a_reason_is_done_again(
+    study: Path, tmp_path: Path, who: str
+) -> None:
     """As after an upgrade: the older program had smaller limits, and no decoder for one image."""
     drop, state = tmp_path / "drop", tmp_path / "state"
-    phantom.write(drop)
+    shutil.copytree(study, drop)
     small = {"INGESTD_WORKERS__MAX_FILE_BYTES": "150000", "INGESTD_VOLUME__MAX_VOXELS": "1000"}
     command("scan", str(drop), "--state", str(state), **small)
     undisturbed = tmp_path / "undisturbed"
@@ -186,12 +169,12 @@ def test_a_root_that_is_away_is_called_unproven_and_nothing_of_it_missing(place:
     assert "cannot be reached" in said["unproven"][0]
 
 
-def test_a_backup_of_a_busy_daemon_is_restored_step_by_step(tmp_path: Path) -> None:
+def test_a_backup_of_a_busy_daemon_is_restored_step_by_step(study: Path, tmp_path: Path) -> None:
     """The steps are those of docs/backup.md."""
     drop, state, backups = tmp_path / "drop", tmp_path / "state", tmp_path / "backups"
     drop.mkdir()
     daemon = Running(drop, state)
-    phantom.write(drop / "one")
+    shutil.copytree(study, drop / "one")
     wait_for(lambda: daemon.one("SELECT count(*) FROM file"))
     made = [command("backup", str(backups), "--keep", "2", "--state", str(state)) for _ in range(3)]
     phantom.write(drop / "two", seed=2)
