@@ -84,8 +84,16 @@ class Audit:
             if count < best:
                 best, until_s = count, now_s + BETTER_S
             if not count or not self._can_mend(left) or now_s > until_s or self.stopping():
-                return left
+                return self._with_unread(first, left)
             wait_s = max(2 * wait_s, 2 * (now_s - began_s))
+
+    def _with_unread(self, first: Found, left: Found) -> Found:
+        """Call left what was not read once more: of bytes, only what is named is."""
+        for kind in sorted(BYTES | {"volume_damaged"}):
+            if count := first.unnamed(kind):
+                left.not_again[kind] = count
+                left.unproven.append(f"{count} of {kind} were not read again; audit once more")
+        return left
 
     def _can_mend(self, left: Found) -> bool:
         return any(KINDS[kind].mend != "not" for kind in left.counts)

@@ -10,6 +10,7 @@ No file of the catalog is opened here by this process: to close one would let Du
 
 import fcntl
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -20,9 +21,11 @@ from ingestd.catalog import Catalog, utc_now
 from ingestd.errors import ConfigError, IngestError, Reason, StateError
 from ingestd.files import CATALOG_NAME, fsync_folder
 from ingestd.model import Patience
+from ingestd.owner import OWNER, READERS
 
 WAL_NAME = f"{CATALOG_NAME}.wal"
 PREFIX, PART = "ingestd-", ".part"
+OURS = re.compile(rf"{PREFIX}(\d{{8}}T\d{{6}}Z)(?:-(\d+))?")  #: as `free_name` makes them
 LOCK = ".ingestd-backup.lock"
 PROVE_BYTES = 512 << 20  #: memory for opening the copy
 GLANCE_S = 0.25
@@ -83,16 +86,20 @@ def free_name(place: Path) -> Path:
 
 
 def older(place: Path, newest: Path, keep: int | None) -> list[Path]:
-    """Name the backups that are to go, the oldest first."""
+    """Name the backups that are to go, the oldest first.
+
+    Only what has a name of ours, and nobody ever used as a state folder: that one is no copy.
+    """
     if keep is None:
         return []
-    there = sorted(
-        one
-        for one in place.glob(f"{PREFIX}*")
-        if one.is_dir() and not one.is_symlink() and (one / CATALOG_NAME).is_file()
-    )
-    there = [one for one in there if one != newest]
-    return there[: max(0, len(there) - (keep - 1))]
+    there = {
+        (name[1], int(name[2] or 1)): one
+        for one in place.iterdir()
+        if (name := OURS.fullmatch(one.name)) and one != newest
+        if one.is_dir() and not one.is_symlink()
+        if (one / CATALOG_NAME).is_file() and not (one / OWNER).exists()
+    }
+    return [there[at] for at in sorted(there)][: max(0, len(there) - (keep - 1))]
 
 
 def copy(catalog: Catalog, part: Path, tell: Tell, stopping: Callable[[], bool]) -> None:
@@ -156,7 +163,7 @@ def proven(part: Path) -> dict[str, int]:
         ((files, instances),) = found.rows(
             "SELECT (SELECT count(*) FROM file), (SELECT count(*) FROM instance)"
         )
-    for name in ("owner.lock", "readers.lock"):
+    for name in (OWNER, READERS):
         (part / name).unlink()
     shutil.rmtree(part / "tmp")
     if (part / WAL_NAME).exists():

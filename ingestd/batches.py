@@ -86,13 +86,33 @@ def relist(db: duckdb.DuckDBPyConnection, batch: Batch) -> frozenset[str]:
     return frozenset(uid for (uid,) in db.execute("FROM relisted").fetchall())
 
 
+#: Of what is known, that its file is gone, or holds other bytes by now and has no copy. What went
+#: to an archive has a detail, and is the file of no instance: there may be millions.
+GONE = (
+    """
+    UPDATE known SET is_gone = true FROM file AS f
+    WHERE f.state = 'gone' AND f.detail IS NULL AND f.root = known.root AND f.path = known.path
+    """,
+    """
+    UPDATE known SET is_gone = true
+    WHERE SOPInstanceUID IN (SELECT SOPInstanceUID FROM problem WHERE kind = 'source_lost')
+    """,
+)
+
+
 def look_up(db: duckdb.DuckDBPyConnection, uids: Sequence[str]) -> None:
     """Make the temporary table `known`, by index: a join would read all of `instance`."""
-    found = "SELECT SOPInstanceUID, instance_id, revision, root, path, digest FROM instance"
+    found = (
+        "SELECT SOPInstanceUID, instance_id, revision, root, path, digest, false AS is_gone"
+        " FROM instance"
+    )
     db.execute(f"CREATE OR REPLACE TEMP TABLE known AS {found} LIMIT 0")
     for at in range(0, len(uids), LOOK_UP):
         some = uids[at : at + LOOK_UP]
         db.execute(f"INSERT INTO known {found} WHERE SOPInstanceUID IN $1", [some])
+    if db.execute("SELECT 1 FROM known LIMIT 1").fetchall():
+        for statement in GONE:
+            db.execute(statement)
 
 
 def account(

@@ -4,6 +4,7 @@ A file is read exactly as when it came, so what differs is the file, the catalog
 Volumes are read too: the name of each holds a digest of its content.
 """
 
+import random
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import suppress
@@ -39,7 +40,7 @@ FILES = """
 """
 PART = f"{FILES} AND hash(f.path) % $2 = $3 ORDER BY i.instance_id, f.root, f.path"
 THESE = f"{FILES} AND f.root || '/' || f.path IN (SELECT unnest($2))"
-SOME = f"FROM ({FILES}) ORDER BY random() LIMIT $2"
+SOME = f"FROM ({FILES}) ORDER BY hash(root, path, $2) LIMIT {PAGE} OFFSET $3"
 COUNT = """
     SELECT count(*) FROM file
     WHERE state IN ('cataloged', 'duplicate', 'conflict') AND digest IS NOT NULL
@@ -56,7 +57,7 @@ TAG_COLUMNS = ", ".join(name for name in TAG.names if name != "seq")
 OTHER_ROWS = f"""
     SELECT SOPInstanceUID FROM (
         (SELECT {INSTANCE_COLUMNS} FROM instance
-         WHERE SOPInstanceUID IN (SELECT uid FROM reading))
+         WHERE instance_id IN (SELECT instance_id FROM reading))
         EXCEPT
         (SELECT {INSTANCE_COLUMNS} FROM incoming_instance))
     UNION
@@ -147,10 +148,10 @@ class ByteCheck:
             yield [Asked(*row) for row in self.catalog.rows(THESE, without, paths)]
             return
         if self.sample is not None:
+            chance = random.getrandbits(32)  # One for all pages, or some files would come twice.
             for at in range(0, self.sample, PAGE):
-                limit = min(PAGE, self.sample - at)
-                rows = sorted(self.catalog.rows(SOME, without, limit), key=lambda row: row[6] or 0)
-                yield [Asked(*row) for row in rows]
+                rows = self.catalog.rows(SOME, without, chance, at)[: self.sample - at]
+                yield [Asked(*row) for row in sorted(rows, key=lambda row: row[6] or 0)]
             return
         parts = 1 + there // PAGE
         for part in range(parts):

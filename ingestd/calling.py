@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import IO, NamedTuple
 
 OUTPUT_BYTES = 4096  #: of its output; the rest is read and forgotten
+LAST_READS = 16  #: of 64 KiB each, which is more than a pipe holds, once it has ended
 LOOK_S = 0.2  #: how often we see whether we are to stop
 DEATH_S = 2.0  #: a killed process that waits in the kernel is left behind after this
 
@@ -93,8 +94,9 @@ def _listen(
             else:
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(left_s)
-    while _read(pipe, output):
-        pass
+    for _ in range(LAST_READS):  # One that it left behind may go on writing for ever.
+        if not _read(pipe, output):
+            break
     return True, output
 
 

@@ -69,14 +69,10 @@ def audit(
 ) -> None:
     """Compare folders, catalog and derived files, and prove or list every difference."""
     from ingestd.differences import as_text, is_proven  # noqa: PLC0415
-    from ingestd.screen import plain  # noqa: PLC0415
 
     with told():
         said = done("audit", {"sample": sample, "repair": repair}, config, state)
-    if as_json:
-        typer.echo(json.dumps(said))
-    else:
-        typer.echo("\n".join(plain(line) for line in as_text(said).splitlines()))
+    typer.echo(json.dumps(said) if as_json else as_text(said))
     raise typer.Exit(0 if is_proven(said) else HALTED)
 
 

@@ -6,9 +6,13 @@ the number along: for derived images a claim counts only when it fits exactly.
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise, takewhile
+from dataclasses import dataclass, replace
 from typing import NamedTuple
+
+from ingestd.numbering import Numbers
+
+#: A number up to this may be the size of a series, and one that is not so many times what is here.
+MOST, TIMES_MORE = 100_000, 10
 
 
 class Image(NamedTuple):
@@ -57,6 +61,16 @@ class Claim:
     missing: tuple[str, ...] = ()  #: what it knows to be missing
     fault: str | None = None  #: what speaks against these being the ones that were counted
     is_fixed: bool = False  #: the same whatever is here so far
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether a series can be so large; else there would be no end of what is missing."""
+        return is_possible(self.expected, self.images)
+
+
+def is_possible(expected: int, images: Sequence[Image]) -> bool:
+    """Whether these images may be of a series of so many."""
+    return expected <= max(MOST, TIMES_MORE * len(images))
 
 
 def is_derived(image: Image) -> bool:
@@ -118,8 +132,9 @@ def _acquisition(images: Sequence[Image]) -> Claim | None:
     of_one_moment = len(moments) == 1 and 1 not in moments  # The others are series of their own.
     of_all_moments = len(moments) == times and len(images) == size
     if times == 1 or of_one_moment or of_all_moments:
-        fixed = not of_one_moment
-        return Claim(words=words, expected=size, images=images, is_fixed=fixed)
+        fixed = not (of_one_moment or of_all_moments)
+        fault = _unended(images, size // times) if of_all_moments and times > 1 else None
+        return Claim(words=words, expected=size, images=images, is_fixed=fixed, fault=fault)
     words += " x NumberOfTemporalPositions"
     return _in_time(words, images, size, times, is_fixed=True)
 
@@ -129,11 +144,12 @@ def _in_time(
 ) -> Claim:
     """So many images at each of so many temporal positions."""
     moments = _moments(images)
+    missing = _lacking(moments, size, times) if is_possible(size * times, images) else ()
     return Claim(
         words=words,
         expected=size * times,
         images=images,
-        missing=_lacking(moments, size, times),
+        missing=missing,
         fault=_crowded(moments, size, times),
         is_fixed=is_fixed,
     )
@@ -169,7 +185,17 @@ def _temporal(images: Sequence[Image]) -> Claim | None:
     if times * (_agreed(images, "ImagesInAcquisition") or 0) == len(images):
         return None  # That is how long one is, and what was wrong with it was said.
     size = max(moments.values())
-    return _in_time(f"NumberOfTemporalPositions x {size} images", images, size, times)
+    claim = _in_time(f"NumberOfTemporalPositions x {size} images", images, size, times)
+    return replace(claim, fault=claim.fault or _unended(images, size))
+
+
+def _unended(images: Sequence[Image], size: int) -> str | None:
+    """Say that a loss at the end would leave all temporal positions alike, unless it would not.
+
+    It would where a sender goes through all of them at one place before the next place.
+    """
+    last = Numbers(images).last_block(lambda image: image.TemporalPositionIdentifier)
+    return None if last == size > 1 else "a loss at the end of each would not show"
 
 
 def _lacking(moments: Counter[int], size: int, times: int) -> tuple[str, ...]:
@@ -219,7 +245,7 @@ def _indexed(words: str, images: Sequence[Image], expected: int) -> Claim:
             fault = f"ImageIndex {out} is not one of {expected}"
         elif times > 1:
             fault = f"ImageIndex {twice} comes {times} times"
-        else:
+        elif is_possible(expected, images):
             lost = sorted(set(range(1, expected + 1)) - set(known))
             missing = tuple(f"ImageIndex {index}" for index in lost)
     return Claim(
@@ -240,66 +266,3 @@ def _cardiac(images: Sequence[Image]) -> Claim | None:
     places = -(-len(images) // phases)
     words = "CardiacNumberOfImages" + (f" x {places} positions" if places > 1 else "")
     return Claim(words=words, expected=phases * places, images=images)
-
-
-class Numbers:
-    """The InstanceNumbers of some images. What no image says is not guessed."""
-
-    def __init__(self, images: Sequence[Image]) -> None:
-        self._images = images
-        known = [image.InstanceNumber for image in images]
-        self._all = sorted(number for number in known if number is not None)
-        self._known = bool(known) and None not in known
-        self.distinct = len(set(self._all)) == len(self._all)
-
-    def holes(self, *, upto: int | None = None) -> list[int]:
-        """Name the numbers that are missing.
-
-        upto    how many there should be; then a loss at the start or the end shows as well
-        return  nothing when a scheme of its own numbers the images: steps, or mostly holes
-        """
-        if not self._known or not self.distinct or self._strides():
-            return []
-        first, last = self._all[0], self._all[-1]
-        if upto is not None and first >= 1 and last <= upto:
-            first, last = 1, upto
-        holes = sorted(set(range(first, last + 1)) - set(self._all))
-        return [] if upto is None and len(holes) > len(self._all) else holes
-
-    def fault(self) -> str | None:
-        """Say what speaks against these being all the images that were counted."""
-        if not self._known:
-            return None
-        if not self.distinct:
-            twice, times = Counter(self._all).most_common(1)[0]
-            return f"InstanceNumber {twice} comes {times} times"
-        first, last = self._all[0], self._all[-1]
-        if last - first + 1 == len(self._all) or self._strides():
-            return None
-        return f"InstanceNumber {first}..{last} has holes"
-
-    def last_block(self) -> int:
-        """Count the images of the last echo or moment, back to where another one begins.
-
-        return  0 when the order is not known; 1 when echoes or moments alternate
-        """
-        if not self._known or not self.distinct:
-            return 0
-        ordered = sorted(self._images, key=lambda image: image.InstanceNumber or 0, reverse=True)
-        last = ordered[0].moment
-        return sum(1 for _ in takewhile(lambda image: image.moment == last, ordered))
-
-    def words(self) -> str:
-        """Describe numbers in which no hole was found."""
-        if not self._known:
-            return "InstanceNumber is not in each image"
-        first, last = self._all[0], self._all[-1]
-        span = f"InstanceNumber {first}" + (f"..{last}" if last > first else "")
-        if not self.distinct:
-            return f"{span}, repeated"
-        return f"{span} in steps" if self._strides() else span
-
-    def _strides(self) -> bool:
-        """Whether the numbers go in equal steps of more than one."""
-        gaps = {b - a for a, b in pairwise(self._all)}
-        return len(self._all) > 2 and len(gaps) == 1 and gaps != {1}

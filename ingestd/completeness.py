@@ -21,10 +21,11 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from ingestd import lacking, nature
-from ingestd.claims import Claim, Image, Numbers, claims
+from ingestd.claims import Claim, Image, claims
 from ingestd.errors import Reason
 from ingestd.lacking import STACK_COLUMNS, Hole, Slice, StackRow
 from ingestd.model import SeriesState
+from ingestd.numbering import Numbers
 
 __all__ = [
     "IMAGE_COLUMNS",
@@ -114,7 +115,7 @@ def is_counted(images: Sequence[Image], listed: Mapping[str, str] = NOTHING) -> 
     """Whether all images are here by a number or a list that does not depend on what is here."""
     if listed:
         return listed.keys() <= {image.SOPInstanceUID for image in images}
-    for claim in claims(images):
+    for claim in filter(lambda claim: claim.is_possible, claims(images)):
         if len(claim.images) <= claim.expected:
             return claim.is_fixed and len(claim.images) == claim.expected and not _fault(claim)
     return False
@@ -179,6 +180,9 @@ def _by_count(series: _Series) -> Judgement | str | None:
         if count > claim.expected:
             notes.append(f"{claim.words} is {claim.expected}, yet there are {count}")
             continue
+        if not claim.is_possible:
+            notes.append(f"{claim.words} is {claim.expected}, more than a series can have")
+            continue
         if count < claim.expected:
             return _short(series, claim)
         if fault := _fault(claim):
@@ -221,7 +225,8 @@ def _by_gaps(series: _Series) -> Judgement | None:
         places = sum(len(stack.missing_slices or ()) for stack in series.stacks)
         words = f"geometry: a gap at {places} position{'s' * (places > 1)}"
         lost = sum(count or 0 for count in counts)
-        expected = None if None in counts else len(series.images) + lost
+        uncounted = None in counts or len(holes) > lacking.MOST
+        expected = None if uncounted else len(series.images) + lost
         names = lacking.named(holes, Numbers(series.images).holes())
         return series.says(SeriesState.INCOMPLETE, words, expected=expected, missing=names)
     if any(stack.reason == Reason.MISSING_SLICES for stack in series.stacks):

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from ingestd.screen import plain
+
 LISTED = 1000  #: so many of one kind are named; all are counted
 
 
@@ -115,6 +117,12 @@ class Difference:
     detail: str | None = None
 
     @property
+    def about(self) -> tuple[str | None, ...]:
+        """What it is about: found again with other words, it is the same."""
+        place = self.root, self.path, self.uid
+        return place if any(place) else (self.detail,)
+
+    @property
     def mend(self) -> Mend:
         """How it is mended."""
         return KINDS[self.kind].mend
@@ -129,6 +137,11 @@ class Found:
     compared: Counter[str] = field(default_factory=Counter)  #: what -> how many
     arriving: int = 0  #: files that are just coming; nothing is said of them
     unproven: list[str] = field(default_factory=list)  #: what could not be compared, and why
+    not_again: Counter[str] = field(default_factory=Counter)  #: found before, and not read since
+
+    def unnamed(self, kind: str) -> int:
+        """Count those that are not named."""
+        return self.counts[kind] - len(self.named.get(kind, ()))
 
     def add(self, some: Iterable[Difference]) -> None:
         """Take differences in."""
@@ -141,20 +154,29 @@ class Found:
 
 def summary(first: Found, left: Found | None) -> dict[str, Any]:
     """Say what was found, and what of it is left after it was mended; None: nothing was mended."""
-    still = None if left is None else {one for named in left.named.values() for one in named}
+    still = {
+        kind: {one.about for one in named} for kind, named in (left.named if left else {}).items()
+    }
+
+    def mended(one: Difference) -> bool | None:
+        """Nobody knows where not all that is left of its kind is named."""
+        named = still.get(one.kind, set())
+        if left is None:
+            return None
+        if one.about in named:
+            return False
+        return None if left.unnamed(one.kind) else True
+
     rows: list[dict[str, Any]] = []
     for kind, named in first.named.items():
         about = {"do": KINDS[kind].do, "repair": str(KINDS[kind].mend)}
-        rows += [
-            asdict(one) | about | {"mended": None if still is None else one not in still}
-            for one in named
-        ]
+        rows += [asdict(one) | about | {"mended": mended(one)} for one in named]
     unproven = [*first.unproven, *(left.unproven if left else [])]
     return {
         "compared": dict(first.compared),
         "arriving": first.arriving,
         "found": dict(first.counts),
-        "left": dict(first.counts if left is None else left.counts),
+        "left": dict(first.counts if left is None else left.counts + left.not_again),
         "repaired": left is not None,
         "differences": rows,
         "not_listed": first.counts.total() - len(rows),
@@ -173,7 +195,7 @@ def as_text(said: dict[str, Any]) -> str:
     lines = [f"compared   {compared}"]
     if said["arriving"]:
         lines.append(f"arriving   {said['arriving']} files; nothing is said of them yet")
-    lines += [f"unproven   {why}" for why in said["unproven"]]
+    lines += [f"unproven   {plain(why)}" for why in said["unproven"]]
     for kind, count in said["found"].items():
         left = said["left"].get(kind, 0)
         told = f"{count - left} of {count} mended" if said["repaired"] else f"{count}"
@@ -198,7 +220,7 @@ def _line(one: dict[str, Any]) -> str:
     place = "/".join(part for part in (one["root"], one["path"]) if part)
     words = [place, one["uid"] or "", one["detail"] or ""]
     mended = {None: "", True: "mended", False: "left"}[one["mended"]]
-    return "    " + "  ".join(word for word in (*words, mended) if word)
+    return "    " + "  ".join(plain(word) for word in (*words, mended) if word)
 
 
 def split(some: Sequence[Difference]) -> dict[Mend, list[Difference]]:

@@ -8,6 +8,8 @@ from ingestd import completeness
 from ingestd.catalog import Catalog
 from ingestd.completeness import Image, Judgement, Slice, StackRow
 
+AT_ONCE = 128  #: series whose images are in memory at once; after a restart all are asked for
+
 #: What is judged: every image of a series. The names are those of completeness.Image.
 IMAGES = f"""
     SELECT SeriesInstanceUID, {", ".join(completeness.IMAGE_COLUMNS)}
@@ -75,9 +77,13 @@ def judge(
 
 def counted(catalog: Catalog, series: Sequence[str]) -> list[str]:
     """Name the series that are all here by a count or a list, so that waiting gives no more."""
-    with catalog.cursor() as db:
-        images, listed = _rows(db, IMAGES, series, Image), _rows(db, LISTED, series, _pair)
-    return [uid for uid in series if completeness.is_counted(images[uid], dict(listed[uid]))]
+    found = []
+    for at in range(0, len(series), AT_ONCE):
+        some = series[at : at + AT_ONCE]
+        with catalog.cursor() as db:
+            images, listed = _rows(db, IMAGES, some, Image), _rows(db, LISTED, some, _pair)
+        found += [uid for uid in some if completeness.is_counted(images[uid], dict(listed[uid]))]
+    return found
 
 
 def _pair(one: str, other: str) -> tuple[str, str]:

@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
@@ -53,7 +55,7 @@ class Hooks(Section):
     fields: tuple[str, ...] = ()
     """columns of `instance` to tell besides, and `path` for names of files: may be patient data"""
     deadline_s: Seconds = 30.0
-    """a call that takes longer is killed, with all that it has started, and tried again"""
+    """a call that takes longer is killed, with its process group, and tried again"""
     attempts: Annotated[int, Field(ge=1, le=100_000)] = 100
     """so many calls, then an event is given up, loudly"""
     first_s: Seconds = 5.0
@@ -76,8 +78,15 @@ class Hooks(Section):
     @field_validator("url")
     @classmethod
     def _address(cls, url: str) -> str:
-        if url and not url.startswith(("http://", "https://")):
+        if not url:
+            return url
+        if not url.startswith(("http://", "https://")):
             raise ValueError("must begin with http:// or https://")
+        parts = urlsplit(url)
+        if not parts.hostname or parts.port == 0 or not re.fullmatch("[!-~]+", url):
+            raise ValueError("must name a host, and hold no spaces or letters beyond ASCII")
+        if "@" in parts.netloc:
+            raise ValueError("must hold no name and no password; token_file is for that")
         return url
 
     @field_validator("token_file")

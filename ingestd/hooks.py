@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from ingestd import calling, hookconfig, outbox
 from ingestd.catalog import Catalog
-from ingestd.errors import IngestError
+from ingestd.errors import ConfigError, IngestError
 from ingestd.log import get_logger
 from ingestd.outbox import Event, Outbox
 
@@ -39,7 +39,7 @@ class Hooks:
 
     def __init__(self, catalog: Catalog, options: hookconfig.Hooks) -> None:
         commands = ways(options)
-        outbox.dismiss(catalog, list(commands))
+        self._catalog, self._names = catalog, list(commands)
         self._stopping = threading.Event()
         self._hooks = [
             Hook(Outbox(catalog, name, options), command, options, self._stopping)
@@ -50,6 +50,14 @@ class Hooks:
         """Begin."""
         for hook in self._hooks:
             hook.start()
+
+    def dismiss_others(self) -> None:
+        """Forget hooks that this config does not name.
+
+        For the daemon alone: a scan by hand, or an audit, may not know its config, and must not
+        lose what is still to be told.
+        """
+        outbox.dismiss(self._catalog, self._names)
 
     def finish(self, tick: Callable[[], bool]) -> None:
         """Wait until all that is due was told; call `tick` meanwhile, until it says to stop."""
@@ -72,7 +80,10 @@ class Way(NamedTuple):
 
 
 def ways(options: hookconfig.Hooks) -> dict[str, Way]:
-    """Name the hooks and what is run for each."""
+    """Name the hooks and what is run for each.
+
+    raises  as `token`
+    """
     found = {}
     if options.command:
         found["command"] = Way(options.command, {})
@@ -80,9 +91,22 @@ def ways(options: hookconfig.Hooks) -> dict[str, Way]:
         poster = str(Path(__file__).with_name("post.py"))
         secret = {"INGESTD_HOOK_URL": options.url}  # Arguments can be seen by everybody.
         if options.token_file is not None:
-            secret["INGESTD_HOOK_TOKEN"] = options.token_file.read_text().strip()
+            secret["INGESTD_HOOK_TOKEN"] = token(options.token_file)
         found["url"] = Way([sys.executable, "-I", "-S", poster], secret)
     return found
+
+
+def token(path: Path) -> str:
+    """Read a bearer token.
+
+    raises  OSError; ConfigError when no header can carry it
+    """
+    content = path.read_bytes().strip()
+    if not content or not all(ord("!") <= byte <= ord("~") for byte in content):
+        raise ConfigError(
+            f"[hooks] token_file = {path}: must hold one word of printable ASCII, and nothing else"
+        )
+    return content.decode("ascii")
 
 
 class Hook(threading.Thread):

@@ -37,6 +37,7 @@ DOUBTED = """
     SELECT SeriesInstanceUID, revision, state, evidence FROM series_state
     WHERE found IS NULL AND state IN ('complete', 'incomplete', 'unknown')
 """
+DOUBTED_AT_ONCE = 128
 JUDGE_AGAIN = """
     UPDATE series_state
     SET state = $2, evidence = $3, expected = $4, found = $5, missing = $6
@@ -122,20 +123,30 @@ def _judge(db: Any, jobs: Sequence[SeriesJob], now: datetime) -> list[tuple[str,
 
 
 def judge_doubted(catalog: Catalog, now: datetime) -> list[tuple[str, Judgement]]:
-    """Judge again what was judged before files went away, or came back."""
-    if not (doubted := catalog.rows(DOUBTED)):
-        return []
+    """Judge again what was judged before files went away, or came back.
+
+    Some at a time: when a whole root is cleared, these are all its series.
+    """
+    doubted, judged = catalog.rows(DOUBTED), list[tuple[str, Judgement]]()
+    for at in range(0, len(doubted), DOUBTED_AT_ONCE):
+        with catalog.transaction() as db:
+            judged += _judge_again(db, doubted[at : at + DOUBTED_AT_ONCE], now)
+    return judged
+
+
+def _judge_again(
+    db: Any, doubted: Sequence[tuple[Any, ...]], now: datetime
+) -> list[tuple[str, Judgement]]:
+    found = evidence.judge(db, [uid for uid, *_ in doubted], {})
     judged = []
-    with catalog.transaction() as db:
-        found = evidence.judge(db, [uid for uid, *_ in doubted], {})
-        for uid, revision, state, words in doubted:
-            said = found[uid]
-            if said is None:
-                db.execute(FORGET, [uid, revision])
-            elif _write(db, JUDGE_AGAIN, uid, revision, said):
-                if (state, words) != (said.state, said.evidence):
-                    _tell(db, uid, said, now)
-                judged.append((uid, said))
+    for uid, revision, state, words in doubted:
+        said = found[uid]
+        if said is None:
+            db.execute(FORGET, [uid, revision])
+        elif _write(db, JUDGE_AGAIN, uid, revision, said):
+            if (state, words) != (said.state, said.evidence):
+                _tell(db, uid, said, now)
+            judged.append((uid, said))
     return judged
 
 

@@ -1,5 +1,6 @@
 """Pure. What a series lacks, by name: positions with their neighbours, numbers, timepoints."""
 
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -10,6 +11,8 @@ from ingestd.claims import Image
 BETWEEN, WAS, AS_FILE = ", between ", ", was ", ", file "
 
 IN_TIME = "timepoints by "
+
+MOST = 10_000  #: so many positions of a series are looked at: made-up headers may lack millions
 
 
 class StackRow(NamedTuple):
@@ -62,55 +65,65 @@ class Hole(NamedTuple):
 def holes(
     images: Sequence[Image], stacks: Sequence[StackRow], slices: Sequence[Slice]
 ) -> list[Hole]:
-    """Name the positions that are missing; the stack too, when there are several."""
+    """Name the positions that are missing, up to MOST; the stack too, when there are several."""
     moments = {image.SOPInstanceUID: image for image in images}
-    return [
-        hole
-        for stack in stacks
-        for own in [[one for one in slices if one.stack == stack.stack]]
-        for at in stack.missing_slices or ()
-        for hole in _holes(stack, at, own, moments, several=len(stacks) > 1)
-    ]
+    found: list[Hole] = []
+    for stack in stacks:
+        if not stack.missing_slices:
+            continue
+        own = [one for one in slices if one.stack == stack.stack and one.position_mm is not None]
+        placed = _Placed(stack, own, moments, several=len(stacks) > 1)
+        for at in stack.missing_slices:
+            found += placed.holes(at)
+            if len(found) > MOST:
+                return found
+    return found
 
 
-def _holes(
-    stack: StackRow,
-    at: float,
-    slices: Sequence[Slice],
-    images: dict[str, Image],
-    *,
-    several: bool,
-) -> Iterator[Hole]:
-    """Name one position, at each timepoint that lacks it."""
-    name = f"position {at:.2f} mm" + (f" ({stack.split_by})" if stack.split_by and several else "")
-    neighbours = _between(at, slices, stack)
-    by = moment_of(stack)
-    if by is None:
-        in_time = IN_TIME in (stack.split_by or "")
-        yield Hole(name, neighbours, None if in_time else 1)
-        return
-    near = (stack.slice_spacing_mm or 0.0) / 2
-    every, there = set[float](), set[float]()
-    for one in slices:
-        moment = getattr(images.get(one.SOPInstanceUID), by, None)
-        if moment is not None and one.position_mm is not None:
-            every.add(moment)
-            there |= {moment} if abs(one.position_mm - at) < near else set()
-    lacking = sorted(every - there)
-    if not lacking or not there:
-        yield Hole(name, neighbours, len(lacking) or None)
-        return
-    for moment in lacking:
-        yield Hole(f"{name} of {by} {text(moment)}", neighbours, 1)
+class _Placed:
+    """The slices of a stack, in the order of their positions."""
+
+    def __init__(
+        self,
+        stack: StackRow,
+        slices: Sequence[Slice],
+        images: dict[str, Image],
+        *,
+        several: bool,
+    ) -> None:
+        self._by, self._in_time = moment_of(stack), IN_TIME in (stack.split_by or "")
+        self._stack = f" ({stack.split_by})" if stack.split_by and several else ""
+        self._near = (stack.slice_spacing_mm or 0.0) / 2
+        self._slices = sorted(slices, key=_position)
+        self._moments = [
+            getattr(images.get(one.SOPInstanceUID), self._by, None) if self._by else None
+            for one in self._slices
+        ]
+        self._every = {moment for moment in self._moments if moment is not None}
+
+    def holes(self, at: float) -> Iterator[Hole]:
+        """Name one position, at each timepoint that lacks it."""
+        name = f"position {at:.2f} mm{self._stack}"
+        below = bisect_left(self._slices, at - self._near, key=_position)
+        above = bisect_right(self._slices, at + self._near, key=_position)
+        neighbours = ""
+        if below > 0 and above < len(self._slices):
+            neighbours = f"{BETWEEN}{self._slices[below - 1].path} and {self._slices[above].path}"
+        if self._by is None:
+            yield Hole(name, neighbours, None if self._in_time else 1)
+            return
+        there = {moment for moment in self._moments[below:above] if moment is not None}
+        lacking = sorted(self._every - there)
+        if not lacking or not there:
+            yield Hole(name, neighbours, len(lacking) or None)
+            return
+        for moment in lacking:
+            yield Hole(f"{name} of {self._by} {text(moment)}", neighbours, 1)
 
 
-def _between(at: float, slices: Sequence[Slice], stack: StackRow) -> str:
-    """Name the files below and above a position."""
-    near = (stack.slice_spacing_mm or 0.0) / 2
-    placed = [(one.position_mm, one.path) for one in slices if one.position_mm is not None]
-    below = max((one for one in placed if one[0] < at - near), default=None)
-    above = min((one for one in placed if one[0] > at + near), default=None)
-    return f"{BETWEEN}{below[1]} and {above[1]}" if below and above else ""
+def _position(one: Slice) -> float:
+    assert one.position_mm is not None, "it was left out"
+    return one.position_mm
 
 
 def moment_of(stack: StackRow) -> str | None:

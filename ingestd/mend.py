@@ -49,6 +49,7 @@ NO_ELEMENTS = """
 NO_SERIES = """
     DELETE FROM {table} WHERE SeriesInstanceUID IN (SELECT uid FROM again)
       AND SeriesInstanceUID NOT IN (SELECT SeriesInstanceUID FROM instance)
+      AND SeriesInstanceUID NOT IN (SELECT SeriesInstanceUID FROM listed)
 """
 
 

@@ -8,6 +8,7 @@ import os
 import sys
 import urllib.error
 import urllib.request
+from http.client import HTTPException
 from typing import Any
 
 ANSWER_BYTES = 1000
@@ -23,28 +24,35 @@ class Straight(urllib.request.HTTPRedirectHandler):
 
 def main() -> int:
     """POST once; the exit code says whether it was taken."""
+    try:
+        with urllib.request.build_opener(Straight).open(asked()) as answer:
+            tell(f"{answer.status} ".encode() + answer.read(ANSWER_BYTES))
+            return 0
+    except urllib.error.HTTPError as error:
+        tell(f"{error.code} ".encode() + error.read(ANSWER_BYTES))
+    except OSError as error:
+        tell(str(getattr(error, "reason", error)).encode(errors="replace"))
+    except (HTTPException, ValueError) as error:  # Their words may quote address or token.
+        tell(f"not sent, or answered with what is no HTTP: {type(error).__name__}".encode())
+    return 1
+
+
+def asked() -> urllib.request.Request:
+    """Make the request of what we were given."""
     headers = {"Content-Type": "application/json", "User-Agent": "ingestd"}
     if token := os.environ.get("INGESTD_HOOK_TOKEN"):
         headers["Authorization"] = f"Bearer {token}"
-    request = urllib.request.Request(  # noqa: S310 -- the config sees to http and https
+    return urllib.request.Request(  # noqa: S310 -- the config sees to http and https
         os.environ["INGESTD_HOOK_URL"],
         data=sys.stdin.buffer.read(),
         headers=headers,
         method="POST",
     )
-    try:
-        with urllib.request.build_opener(Straight).open(request) as answer:
-            sys.stdout.write(f"{answer.status} {_text(answer)}")
-            return 0
-    except urllib.error.HTTPError as error:
-        sys.stdout.write(f"{error.code} {_text(error)}")
-    except OSError as error:
-        sys.stdout.write(str(getattr(error, "reason", error)))
-    return 1
 
 
-def _text(answer: Any) -> str:
-    return str(answer.read(ANSWER_BYTES).decode("utf-8", "replace"))
+def tell(words: bytes) -> None:
+    """Say what came of it, whatever a terminal here could show."""
+    sys.stdout.buffer.write(words)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from ingestd import config, evidence, judging, tables, tasks
+from ingestd import config, evidence, judging, sql, tables, tasks
 from ingestd.catalog import Catalog, utc_now
 from ingestd.completeness import Judgement
 from ingestd.covers import Covers
@@ -24,18 +24,6 @@ from ingestd.volumefiles import heal, remove
 from ingestd.workers import Pool, PoolClosed, WorkerLost
 
 log = get_logger()
-
-#: The instances of some series, and where their bytes are: the file itself first, then its copies.
-SERIES_FILES = """
-    SELECT i.SeriesInstanceUID, i.StudyInstanceUID, i.SOPInstanceUID,
-        list([f.root, f.path] ORDER BY f.state, f.first_seen_utc, f.root, f.path),
-        list([f.size_bytes, f.mtime_ns] ORDER BY f.state, f.first_seen_utc, f.root, f.path)
-    FROM instance AS i
-    JOIN file AS f ON f.SOPInstanceUID = i.SOPInstanceUID AND f.digest = i.digest
-    WHERE i.SeriesInstanceUID IN $1 AND f.state IN ('cataloged', 'duplicate')
-    GROUP BY ALL
-    ORDER BY i.SOPInstanceUID
-"""
 
 TELL_QUIET = """
     INSERT INTO event BY NAME
@@ -209,7 +197,7 @@ class Series:
         self._end([uid for uid in uids if uid not in revisions])
         studies: dict[str, str] = {}
         files: dict[str, list[SeriesFile]] = {uid: [] for uid in revisions}
-        for uid, study, sop, places, looks in self._catalog.rows(SERIES_FILES, list(revisions)):
+        for uid, study, sop, places, looks in self._catalog.rows(sql.SERIES_FILES, list(revisions)):
             studies.setdefault(uid, study)
             files[uid].append(SeriesFile.of(sop, places, looks))
         return [
@@ -298,6 +286,15 @@ class Series:
             fault = error if isinstance(error, IngestError) else tasks.state_trouble(error)
             for one in closings:
                 self._later(one.job, fault)
+            return
+        except Exception:
+            if len(closings) > 1:  # One of them is at fault; the others are not to suffer for it.
+                for one in closings:
+                    self._close([one])
+                return
+            uid = closings[0].job.SeriesInstanceUID
+            log.exception("series_failed", series=uid)
+            self._end([uid])  # It stays quiet in the catalog; the next start takes it up.
             return
         self._tell(closed.judged)
         renewed = [(one.job, one.volumes) for one in closings if one.volumes is not None]

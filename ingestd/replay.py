@@ -13,6 +13,7 @@ from ingestd import mend
 from ingestd.catalog import utc_now
 from ingestd.errors import ConfigError, Reason
 from ingestd.hands import Hands
+from ingestd.screen import plain
 
 #: Files whose reason it is ($1), or any; a DICOMDIR is no fault.
 FILES = """
@@ -105,7 +106,8 @@ def as_text(said: dict[str, Any]) -> str:
     lines = [f"tried again: {words}"]
     for root, count in said["elsewhere"].items():
         lines.append(
-            f"left: {count} files of {root}, which nobody watches; put them into a drop folder"
+            f"left: {count} files of {plain(root)}, which nobody watches;"
+            " put them into a drop folder"
         )
     if (came := said.get("came_to")) is not None:
         lines.append("came to: " + (", ".join(f"{n} {what}" for what, n in came.items()) or "-"))

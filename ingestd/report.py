@@ -144,7 +144,23 @@ def shown(client: Client, what: str) -> dict[str, Any]:
         rows = client.sql(f"SELECT * FROM {kind} WHERE {key} = {quoted(uid)}").to_pylist()
         if rows:
             return {"kind": kind, kind: rows[0], **details(client, kind, uid)}
+    if client.profile == "full" and (found := only_listed(client, uid)):
+        return found
     raise SqlError(f"{what}: the catalog knows no instance, series or study of that name")
+
+
+def only_listed(client: Client, uid: str) -> dict[str, Any] | None:
+    """Find what only a media directory tells of: a series, or one instance, that has not come."""
+    listed = client.sql(
+        "SELECT SeriesInstanceUID, SOPInstanceUID, file, root || '/' || path AS media_directory"
+        f" FROM listed WHERE {quoted(uid)} IN (SeriesInstanceUID, SOPInstanceUID)"
+        " ORDER BY file, SOPInstanceUID, media_directory"
+    ).to_pylist()
+    if not listed:
+        return None
+    series = quoted(listed[0]["SeriesInstanceUID"])
+    state = client.sql(f"SELECT * FROM series_state WHERE SeriesInstanceUID = {series}")
+    return {"kind": "listed", "listed": listed, "series_state": next(iter(state.to_pylist()), {})}
 
 
 def instance_of_path(client: Client, path: str) -> str:
@@ -194,13 +210,21 @@ def shown_text(found: dict[str, Any]) -> str:
     if kind == "instance":
         places = [plain(location(place)) for place in found["locations"]]
         return "\n".join([*map(element_text, found["elements"]), *places])
-    lines = [
-        f"{name:<24} {plain(value)}" for name, value in found[kind].items() if value is not None
-    ]
+    if kind == "listed":
+        head = ["It has not come: a media directory lists it, and that is all that is known.", ""]
+        return "\n".join(
+            [*head, *values_text(found["series_state"]), "", rows_text(found["listed"])]
+        )
+    lines = values_text(found[kind])
     below = found["volumes"] if kind == "series" else found["series"]
     if below:
         lines += ["", rows_text(below)]
     return "\n".join(lines)
+
+
+def values_text(row: dict[str, Any]) -> list[str]:
+    """Write a line for each column that has a value."""
+    return [f"{name:<24} {plain(value)}" for name, value in row.items() if value is not None]
 
 
 def rows_text(rows: Sequence[dict[str, Any]]) -> str:

@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from ingestd.backup import WAL_NAME, copy_file, proven
+from ingestd.backup import WAL_NAME, copy_file, proven, sync
 from ingestd.catalog import utc_now
 from ingestd.errors import StateError
 from ingestd.files import CATALOG_NAME, fsync_folder
@@ -36,10 +36,8 @@ def restore(backup: Path, state: Path) -> dict[str, Any]:
             if (backup / name).exists():
                 copy_file(backup / name, part / name, lambda *_: None, lambda: False)
         holds = proven(part)
+        sync(part)  # It may take long, and from here on all is quick.
         aside = put_aside(state)
-        handle = os.open(part / CATALOG_NAME, os.O_RDONLY)
-        os.fsync(handle)
-        os.close(handle)
         (part / CATALOG_NAME).rename(state / CATALOG_NAME)
         fsync_folder(state)
     finally:

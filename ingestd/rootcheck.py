@@ -30,6 +30,7 @@ class Health:
         self.state: State = "healthy"
         self.why = ""
         self._root, self._changed = root, changed
+        self._told: State = "healthy"
         self._lost = ""
         self._complaints: dict[str, str] = {}
         self._lock = threading.Lock()
@@ -57,13 +58,19 @@ class Health:
         self._tell()
 
     def _tell(self) -> None:
+        """Tell of a change; when that fails, since the catalog halts, the next time."""
         with self._lock:
-            before = self.state
             now: State = "degraded" if self._complaints else "healthy"
-            self.state = "unreachable" if self._lost else now
-            self.why = self._lost or "; ".join(self._complaints.values())
-        if before != self.state:
-            self._changed(self._root, self.state, self.why)
+            self.state = now = "unreachable" if self._lost else now
+            self.why = why = self._lost or "; ".join(self._complaints.values())
+            before, self._told = self._told, now
+        if before == now:
+            return
+        try:
+            self._changed(self._root, now, why)
+        except BaseException:
+            self._told = before
+            raise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -80,6 +80,7 @@ class Daemon:
                 profile=settings.sql.profile,
             )
         )
+        self.works.hooks.dismiss_others()
         self.space = Space(self.works)
         self._watchdog = Watchdog(self.works.pulse, self._notifier)
         self._watchdog.start()

@@ -73,12 +73,14 @@ class Works:
     def rehook(self, options: hookconfig.Hooks) -> None:
         """Tell other people of events, or tell them otherwise.
 
-        raises  OSError when a file that the config names cannot be read; then nothing is changed
+        raises  OSError, ConfigError when a file that the config names cannot be read, or used; then
+                nothing is changed
         """
         if options != self.settings.hooks:
             hooks = Hooks(self.catalog, options)
             self.hooks.stop()
             self.hooks = hooks
+            self.hooks.dismiss_others()
             self.hooks.start()
 
     def configure(self, settings: config.Config, *, retaken: Sequence[str]) -> None:

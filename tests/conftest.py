@@ -50,7 +50,11 @@ def scanned(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def place(study: Path, scanned: Path, tmp_path: Path) -> Path:
     """A copy of both for one test, `drop` and `state`, whose rows name the copy."""
-    own = tmp_path / "own"
+    return copied(study, scanned, tmp_path / "own")
+
+
+def copied(study: Path, scanned: Path, own: Path) -> Path:
+    """Copy both, and let the rows name the copy."""
     shutil.copytree(study, own / "drop")
     shutil.copytree(scanned, own / "state")
     with duckdb.connect(str(own / "state" / CATALOG_NAME)) as db:

@@ -59,10 +59,23 @@ def test_what_is_written_while_it_is_copied_is_in_it_whole_or_not_at_all(
 
 
 def test_so_many_are_kept_and_what_is_not_ours_stays(catalog: Catalog, place: Path) -> None:
-    place.mkdir()
-    (place / "ingestd-notes").mkdir()
-    made = [back_up(catalog, place, keep=2) for _ in range(4)]
-    assert visible(place) == sorted([*(one.name for one in made[2:]), "ingestd-notes"])
+    """Also a state folder whose name begins alike, and a backup that somebody made one of it."""
+    names = ["ingestd-1", "ingestd-20200101T000000Z-old", "ingestd-20200101T000000Z"]
+    for name in names:
+        (place / name).mkdir(parents=True)
+        (place / name / "catalog.duckdb").write_bytes(b"precious")
+    (place / names[-1] / "owner.lock").touch()
+    made = [back_up(catalog, place, keep=2) for _ in range(3)]
+    assert visible(place) == sorted([*(one.name for one in made[1:]), *names])
+
+
+def test_the_oldest_of_one_second_goes_first(place: Path) -> None:
+    names = [f"ingestd-20200101T000000Z{more}" for more in ("", "-2", "-9", "-10")]
+    for name in names:
+        (place / name).mkdir(parents=True)
+        (place / name / "catalog.duckdb").touch()
+    gone = backups.older(place, place / names[-1], keep=2)
+    assert [one.name for one in gone] == names[:2]
 
 
 def test_what_a_crash_left_is_swept_up(catalog: Catalog, place: Path) -> None:

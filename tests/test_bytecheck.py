@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from test_catalog import batch, file
 
-from ingestd import config, tasks
+from ingestd import bytecheck, config, tasks
 from ingestd.bytecheck import ByteCheck
 from ingestd.catalog import Catalog
 from ingestd.errors import IngestError, Reason
@@ -83,3 +83,17 @@ def test_a_sample_reads_so_many(files: Catalog) -> None:
     one.sample = 7
     assert [two for some in one.run() for two in some] == []
     assert (one.files, len(workers.asked)) == (7, 7)
+
+
+def test_a_sample_of_several_pages_reads_no_file_twice(
+    files: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with files.transaction() as db:
+        db.execute("UPDATE file SET root = '/good'")
+    monkeypatch.setattr(bytecheck, "PAGE", 6)
+    monkeypatch.setattr(bytecheck, "SOME", bytecheck.SOME.replace("65536", "6"))
+    workers = Workers()
+    one = check(files, workers)
+    one.sample = 15
+    assert [two for some in one.run() for two in some] == []
+    assert (len(workers.asked), len(set(workers.asked))) == (15, 15)

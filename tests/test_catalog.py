@@ -72,7 +72,7 @@ def states(catalog: Catalog) -> dict[str, str]:
     return dict(catalog.rows("SELECT path, state FROM file ORDER BY path"))
 
 
-A, B = "aa" * 16, "bb" * 16
+A, B, C = "aa" * 16, "bb" * 16, "cc" * 16
 
 
 @pytest.mark.parametrize(
@@ -229,6 +229,34 @@ def test_an_instance_whose_only_file_was_overwritten_says_so(
     doubted = "SELECT found FROM series_state WHERE SeriesInstanceUID = '1.2'"
     assert catalog.rows(doubted) == [(-1,)], "it is judged again"
     assert catalog.rows("SELECT count(*) FROM location WHERE SOPInstanceUID = '1.1'") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    ("back", "expected"),
+    [
+        pytest.param(file("b", "1.1"), [("b", A)], id="the same bytes elsewhere"),
+        pytest.param(
+            file("b", "1.1", C), [("b", C)], id="other bytes: the only ones that are left"
+        ),
+        pytest.param(file("a", "1.1"), [("a", A)], id="the same bytes in their own place"),
+    ],
+)
+def test_an_image_that_was_overwritten_is_found_again(
+    catalog: Catalog, back: dict[str, object], expected: list[tuple[str, str]]
+) -> None:
+    catalog.write(batch(file("a", "1.1")), now=NOW)
+    catalog.write(batch(file("a", "2.2", B)), now=NOW)
+    catalog.write(batch(file("a", "3.3", "dd" * 16)), now=NOW)
+    lost = "SELECT SOPInstanceUID FROM problem WHERE kind = 'source_lost' ORDER BY ALL"
+    assert catalog.rows(lost) == [("1.1",), ("2.2",)]
+    catalog.write(batch(back), now=NOW)
+    at = "SELECT path, digest FROM instance WHERE SOPInstanceUID = '1.1'"
+    assert catalog.rows(at) == expected
+    assert states(catalog)[str(back["path"])] == "cataloged"
+    assert ("1.1",) not in catalog.rows(lost)
+    wrong = sql.AUDIT["instance_of_another_file"]
+    with catalog.cursor() as cursor:
+        assert cursor.execute(wrong, {"parts": 1, "part": 0}).fetchall() == []
 
 
 def test_a_file_that_cannot_be_read_just_now_has_not_lost_its_instance(catalog: Catalog) -> None:

@@ -18,7 +18,7 @@ from dicomdirs import directory
 from test_catalog import NOW
 from test_volume import bundled
 
-from ingestd import config, tasks
+from ingestd import completeness, config, tasks
 from ingestd.catalog import Catalog
 from ingestd.model import Arrival
 from ingestd.reconcile import Series
@@ -328,3 +328,26 @@ def test_what_a_count_says_is_whole_does_not_wait_for_quiet(
         ["complete", "receiving"],
         ["complete", "unknown"],
     ]
+
+
+def test_a_series_that_we_cannot_judge_is_told_of_and_keeps_no_other_one(
+    catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    day = Day(catalog, tmp_path / "drop")
+    no_volumes = day.settings.model_copy(update={"volume": config.Volume(enabled=False)})
+    day.series.configure(no_volumes)
+    for number, kind in enumerate(KINDS[:3]):
+        day.arrive(list(written(day.drop, number, kind).values()))
+    judge = completeness.judge
+
+    def fail(images: Sequence[completeness.Image], *more: Any, **words: Any) -> Any:
+        if any(image.SOPInstanceUID.startswith("1.9.1.") for image in images):
+            raise ZeroDivisionError
+        return judge(images, *more, **words)
+
+    monkeypatch.setattr(completeness, "judge", fail)
+    day.now_s = QUIET_S
+    day.series.tick()
+    states = dict(catalog.rows("SELECT SeriesInstanceUID, state FROM series_state"))
+    assert states == {"1.8.0": "complete", "1.8.1": "quiet", "1.8.2": "complete"}
+    assert day.series.open == 0

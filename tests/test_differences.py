@@ -45,6 +45,32 @@ def test_what_is_not_found_again_was_mended() -> None:
     assert "2 of 3 mended" in as_text(said)
 
 
+def test_what_is_found_again_with_other_words_is_left() -> None:
+    first, left = Found(), Found()
+    first.add([Difference(kind="file_unread", root="/drop", path="a", detail="one fault")])
+    left.add([Difference(kind="file_unread", root="/drop", path="a", detail="another")])
+    first.add([Difference(kind="tags_without_instance", detail=str(at)) for at in range(2)])
+    left.add([Difference(kind="tags_without_instance", detail="1")])
+    mended = [one["mended"] for one in summary(first, left)["differences"]]
+    assert mended == [False, True, False]
+
+
+def test_where_not_all_that_is_left_is_named_nobody_knows_what_is_mended() -> None:
+    first, left = Found(), Found()
+    first.add(some(LISTED + 5))
+    left.add(some(LISTED + 5)[::-1][: LISTED + 1])
+    mended = [one["mended"] for one in summary(first, left)["differences"]]
+    assert (mended[:5], set(mended[5:])) == ([None] * 5, {False})
+
+
+def test_a_name_of_a_file_cannot_pretend_to_be_a_line_of_ours() -> None:
+    found = Found()
+    found.add([Difference(kind="file_changed", root="/drop", path="x\nno difference\x1b[2J")])
+    found.unproven.append("/drop/y\nno difference: cannot be listed")
+    lines = as_text(summary(found, None)).split("\n")
+    assert not any("\x1b" in line or line.startswith("no difference") for line in lines)
+
+
 def test_nothing_is_proven_of_what_was_not_compared() -> None:
     found = Found()
     assert is_proven(summary(found, None))

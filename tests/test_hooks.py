@@ -16,13 +16,14 @@ from typing import Any
 
 import pytest
 from daemons import wait_for
+from pydantic import ValidationError
 from test_catalog import NOW, batch, file
 
 from ingestd import calling, outbox
 from ingestd.catalog import Catalog
-from ingestd.errors import Reason
+from ingestd.errors import ConfigError, Reason
 from ingestd.hookconfig import Hooks as Options
-from ingestd.hooks import Hooks
+from ingestd.hooks import Hooks, ways
 
 #: Appends what it was told to a file; does as the file `bad` says: fail, hang, or die for a key.
 TELLER = """
@@ -185,13 +186,15 @@ def test_what_was_not_told_before_the_end_is_told_after_the_next_start(
     ]
 
 
-def test_a_hook_that_the_config_does_not_name_any_more_keeps_no_event(
+def test_a_hook_that_the_daemon_s_config_does_not_name_any_more_keeps_no_event(
     catalog: Catalog, bench: Bench, begin: Callable[[Options], Hooks]
 ) -> None:
     begin(bench.options()).stop()
     catalog.tell("series_complete", series="1.2")
-    assert catalog.rows(f"SELECT count(*) FROM event WHERE {outbox.UNDELIVERED}") == [(1,)]
-    Hooks(catalog, Options())
+    held = f"SELECT count(*) FROM event WHERE {outbox.UNDELIVERED}"
+    others = Hooks(catalog, Options())
+    assert catalog.rows(held) == [(1,)], "a scan by hand that names none does no harm"
+    others.dismiss_others()
     assert catalog.rows(f"SELECT count(*) FROM event WHERE NOT {outbox.UNDELIVERED}") == [(1,)]
 
 
@@ -251,6 +254,9 @@ class Door(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         server: Any = self.server
         server.calls.append((self.path, self.headers["Authorization"], json.loads(body)))
+        if server.raw:
+            self.wfile.write(server.raw)
+            return
         if server.drips:
             self.wfile.write(b"HTTP/1.1 200 OK\r\n")
             while not server.over.wait(0.05):
@@ -266,7 +272,7 @@ class Door(BaseHTTPRequestHandler):
 @pytest.fixture
 def door() -> Iterator[Any]:
     server: Any = HTTPServer(("127.0.0.1", 0), Door)
-    server.calls, server.answers, server.drips = [], [], False
+    server.calls, server.answers, server.drips, server.raw = [], [], False, b""
     server.over = threading.Event()
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -299,6 +305,28 @@ def test_an_answer_that_never_ends_is_ended(
     lost = "SELECT detail FROM event WHERE kind = 'hook_given_up'"
     (words,) = wait_for(lambda: catalog.rows(lost))[0]
     assert words == "url: event 1, series_complete: took longer than 1 s"
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        pytest.param(b"\0\xffno HTTP\r\n\r\n", "BadStatusLine", id="no HTTP"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx", "200 x", id="cut short"),
+        pytest.param(b"HTTP/1.1 500 No\r\n\r\n\xff\x1b[2J\0", "500 \ufffd\x1b[2J\0", id="binary"),
+        pytest.param(b"\r\n", "BadStatusLine", id="an empty line"),
+    ],
+)
+def test_what_a_server_answers_is_told_whatever_it_is(
+    tmp_path: Path, door: Any, raw: bytes, expected: str
+) -> None:
+    (tmp_path / "token").write_text("secret")
+    door.raw = raw
+    url = f"http://127.0.0.1:{door.server_port}/"
+    way = ways(Options(url=url, token_file=tmp_path / "token"))["url"]
+    found = called(list(way.command), b"{}", more=way.environment)
+    assert expected in found.output
+    assert "secret" not in found.output
+    assert "Traceback" not in found.output
 
 
 def called(command: list[str], content: bytes = b"", **more: Any) -> calling.Called:
@@ -344,6 +372,39 @@ def test_a_call_is_ended_when_we_stop() -> None:
     begun_s = time.monotonic()
     found = called(["/bin/sleep", "600"], stopping=lambda: time.monotonic() > begun_s + 0.3)
     assert found.fault == "was ended: we stop"
+
+
+def test_a_child_that_goes_on_writing_does_not_keep_us() -> None:
+    script = "while :; do echo x; done & echo $! >&2; echo $!"
+    found = called(["/bin/sh", "-c", script])
+    os.kill(int(found.output.split()[0]), signal.SIGKILL)
+    assert (found.fault, len(found.output) <= calling.OUTPUT_BYTES) == ("", True)
+
+
+def test_what_it_writes_need_not_be_text() -> None:
+    found = called([sys.executable, "-c", r"import os; os.write(1, b'\0\xff\x1b[2J' * 9)"])
+    assert (found.fault, found.output.count("[2J")) == ("", 9)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\n", b"two\nlines", b"two words", "s\u00fc\u00df".encode(), b"\xff\xfe"]
+)
+def test_a_token_that_no_header_can_carry_is_a_wrong_config(
+    catalog: Catalog, tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / "token").write_bytes(content)
+    with pytest.raises(ConfigError, match="token_file"):
+        Hooks(catalog, Options(url="http://127.0.0.1:1/", token_file=tmp_path / "token"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["ftp://host/", "http://", "http:///x", "http://h:x/", "http://h/a b", "http://h/\n",
+     "http://name:word@host/"],
+)  # fmt: skip
+def test_an_address_that_cannot_be_posted_to_is_a_wrong_config(url: str) -> None:
+    with pytest.raises(ValidationError):
+        Options(url=url)
 
 
 def test_what_is_between_systemd_and_us_is_not_passed_on(

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from ingestd.catalog import Catalog
+from ingestd.errors import IngestError, Reason
 from ingestd.rootcheck import Health, RootLook, RootMemory, are_there, look_at_root, relative
 from ingestd.watch import Mount
 
@@ -17,6 +18,25 @@ def test_each_change_is_told_once_and_the_worst_wins() -> None:
     health.found()
     health.complain("listing", "")
     assert told == [("degraded", "a folder"), ("unreachable", "it hangs"), ("healthy", "")]
+
+
+def test_a_change_that_cannot_be_told_just_now_is_told_the_next_time() -> None:
+    told: list[str] = []
+    halts = [True]
+
+    def tell(_: str, state: str, why: str) -> None:
+        if halts:
+            halts.pop()
+            raise IngestError(Reason.DISK_FULL, "the catalog halts")
+        told.append(f"{state}: {why}")
+
+    health = Health("/r", tell)
+    with pytest.raises(IngestError):
+        health.lose("it hangs")
+    assert health.state == "unreachable"
+    health.lose("it hangs")
+    health.lose("it hangs")
+    assert told == ["unreachable: it hangs"]
 
 
 def seen(place: str, *below: str) -> RootLook:

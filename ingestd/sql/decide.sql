@@ -3,11 +3,12 @@
 -- Comes in as views: incoming_file, incoming_instance, incoming_tag, incoming_problem (the
 -- schemas of ingestd/tables.py), verdict (reason, verdict) and setting (one row: at_utc,
 -- attempts, first_s, limit_s); and as a temporary table `known`: the rows of `instance` that the
--- batch is about. All four steps run inside one transaction: this one, make_way.sql,
--- write_batch.sql and displaced.sql. A batch that meets nothing known needs two of them only.
+-- batch is about, and whether the file of each is gone (batches.py). All four steps run inside one
+-- transaction: this one, make_way.sql, write_batch.sql and displaced.sql. A batch that meets nothing
+-- known needs two of them only.
 --
 -- Nothing here may read all of `instance` or `file`: a join with them costs more, with millions
--- of rows, than all the rest. So `known` is looked up by index, and of `file` only what is gone.
+-- of rows, than all the rest. So `known` is looked up by index.
 
 -- What each parsed file is to the catalog. An instance is the first file that brought its UID.
 CREATE OR REPLACE TEMP TABLE decided AS
@@ -16,16 +17,13 @@ WITH parsed AS (
         f.seq, f.root, f.path, f.digest, f.SOPInstanceUID, i.SeriesInstanceUID,
         known.instance_id, known.revision,
         known.root AS old_root, known.path AS old_path, known.digest AS old_digest,
-        gone.path IS NOT NULL AS old_is_gone,
+        known.is_gone AS old_is_gone,
         anew.seq IS NOT NULL AS is_anew,
         row_number() OVER same_uid AS nth,
         first_value(f.digest) OVER same_uid AS first_digest
     FROM incoming_file AS f
     JOIN incoming_instance AS i USING (seq)
     LEFT JOIN known ON known.SOPInstanceUID = f.SOPInstanceUID
-    -- What went to an archive has a detail, and is the file of no instance: there may be millions.
-    LEFT JOIN (SELECT root, path FROM file WHERE state = 'gone' AND detail IS NULL) AS gone
-        ON gone.root = known.root AND gone.path = known.path
     -- Somebody asked that all its rows be written anew (retries.py), though its bytes are known.
     LEFT JOIN (
         SELECT k.seq FROM (FROM incoming_file WHERE known) AS k

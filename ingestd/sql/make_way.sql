@@ -15,8 +15,13 @@ WHERE instance_id IN (SELECT instance_id FROM decided WHERE outcome = 'replaced'
 DELETE FROM instance
 WHERE instance_id IN (SELECT instance_id FROM decided WHERE outcome = 'replaced');
 
+-- That the file of another instance was overwritten stays true, whatever comes here next.
 DELETE FROM problem USING incoming_file AS f
-WHERE problem.root = f.root AND problem.path = f.path;
+WHERE problem.root = f.root AND problem.path = f.path AND problem.kind <> 'source_lost';
+
+DELETE FROM problem USING decided AS d
+WHERE problem.kind = 'source_lost' AND problem.SOPInstanceUID = d.SOPInstanceUID
+  AND d.outcome IN ('same', 'moved', 'replaced');
 
 UPDATE instance
 SET root = d.root, path = d.path

@@ -2,8 +2,8 @@
 
 import json
 import os
-import signal
 import subprocess
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -11,7 +11,10 @@ from typing import Any
 
 import duckdb
 import pytest
-from daemons import COMMAND, oracle
+from conftest import copied
+from daemons import COMMAND, Running, everything, oracle, wait_for
+
+import ingestd
 
 OLD_S = 10 * 86_400
 
@@ -50,7 +53,7 @@ class Injured:
             " FROM instance AS i WHERE thumbnail_path IS NOT NULL AND SeriesInstanceUID IN"
             " (SELECT SeriesInstanceUID FROM volume WHERE path IS NOT NULL)"
             " AND (SELECT count(*) FROM file AS f WHERE f.digest = i.digest) = 1"
-            " ORDER BY SeriesInstanceUID, instance_id"
+            " ORDER BY SeriesInstanceUID, SOPInstanceUID"
         ).fetchall()
         self.rows = iter(rows)
         self.volumes = self.db.execute(
@@ -72,6 +75,7 @@ class Injured:
         path, *_ = next(self.rows)
         with (self.drop / path).open("ab") as file:
             file.write(b"\0\0")
+        os.utime(self.drop / path, (1_700_000_001, 1_700_000_001))
         self.expected.add(("file_changed", path))
         path, *_ = next(self.rows)
         (self.drop / path).unlink()
@@ -85,6 +89,7 @@ class Injured:
         self.expected.add(("digest_wrong", path))
         self.not_mended.add(("digest_wrong", path))
         (self.drop / "new.txt").write_text("came while nobody looked")
+        os.utime(self.drop / "new.txt", (1_700_000_001, 1_700_000_001))
         self.expected.add(("file_without_row", "new.txt"))
 
     def _rows(self) -> None:
@@ -171,11 +176,15 @@ def named(said: dict[str, Any], **which: object) -> set[tuple[str, str]]:
     }
 
 
-@pytest.fixture
-def injured(place: Path) -> Injured:
+def injured_in(place: Path) -> Injured:
     made = Injured(place / "drop", place / "state")
     made.injure()
     return made
+
+
+@pytest.fixture
+def injured(place: Path) -> Injured:
+    return injured_in(place)
 
 
 #: What is no older than this is let be; files that a test makes are, so it must be short here.
@@ -202,21 +211,82 @@ def test_an_audit_finds_what_was_injected_and_mends_what_it_says_it_can(injured:
     assert named(mended, mended=False) == injured.not_mended
 
 
+#: Repairs until so many transactions are committed, or one is about to be; then it is gone.
+KILLED = """
+import os, signal, sys
+from contextlib import contextmanager
+from ingestd.catalog import Catalog
+from ingestd.care import app
+
+number, state = int(sys.argv[1]), sys.argv[2]
+left, transaction = number, Catalog.transaction
+
+@contextmanager
+def counted(self, **views):
+    global left
+    left -= 1
+    with transaction(self, **views) as db:
+        yield db
+        if left == 0 and number % 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Catalog.transaction = counted
+app(["audit", "--repair", "--state", state, "--json"])
+"""
+
+
+@pytest.fixture
+def twin(study: Path, scanned: Path, tmp_path: Path) -> Injured:
+    """The same folder and state with the same injuries, elsewhere."""
+    return injured_in(copied(study, scanned, tmp_path / "twin"))
+
+
 @pytest.mark.long
-def test_a_repair_that_is_killed_again_and_again_comes_to_the_same(injured: Injured) -> None:
-    state = injured.state
-    for tenths in range(8, 40, 4):
-        killed = subprocess.Popen(
-            [*COMMAND, "audit", "--repair", "--state", str(state), "--json"],
+@pytest.mark.timeout(900)
+def test_a_repair_that_is_killed_again_and_again_comes_to_the_same(
+    injured: Injured, twin: Injured
+) -> None:
+    audit(twin.state, "--repair", code=1, **GRACE)
+    number, kills = 2, 0
+    while True:
+        one = subprocess.Popen(
+            [sys.executable, "-c", KILLED, str(number), str(injured.state)],
             env=os.environ | {"INGESTD_SETTLE__QUIET_S": "0.3"} | GRACE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,
+        )
+        if one.wait(170) >= 0:
+            break
+        number, kills = number + max(1, number // 3), kills + 1
+    assert kills > 4
+    audit(injured.state, "--repair", code=1, **GRACE)
+    assert named(audit(injured.state, code=1, **GRACE)) == injured.not_mended
+    assert everything(injured.state) == everything(twin.state)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_a_daemon_that_is_killed_while_it_repairs_comes_to_the_same(
+    injured: Injured, twin: Injured
+) -> None:
+    audit(twin.state, "--repair", code=1, **GRACE)
+    for wait_s in (0.5, 1.0, 2.0, 4.0):
+        daemon = Running(injured.drop, injured.state, **GRACE)
+        asked = subprocess.Popen(
+            [*COMMAND, "audit", "--repair", "--state", str(injured.state), "--json"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         with suppress(subprocess.TimeoutExpired):
-            killed.wait(tenths / 10)
-        with suppress(ProcessLookupError):
-            os.killpg(killed.pid, signal.SIGKILL)
-        killed.wait(20)
-    audit(state, "--repair", **GRACE)
-    assert named(audit(state, code=1, **GRACE)) == injured.not_mended
+            asked.wait(wait_s)
+        daemon.kill()
+        asked.kill()
+        asked.wait()
+    daemon = Running(injured.drop, injured.state, **GRACE)
+    audit(injured.state, "--repair", code=1)
+    wait_for(lambda: not ingestd.open(injured.state).status()["open_series"])
+    assert daemon.stop() == 0
+    assert named(audit(injured.state, code=1, **GRACE)) == injured.not_mended
+    assert everything(injured.state) == everything(twin.state)

@@ -14,12 +14,11 @@ from pydicom.data import get_testdata_file
 from pydicom.uid import generate_uid
 
 import ingestd
-from ingestd import config, tables
+from ingestd import config, sql, tables
 from ingestd.catalog import Catalog
 from ingestd.covers import Covers
 from ingestd.errors import Reason
 from ingestd.model import Patience, SeriesFile, SeriesJob
-from ingestd.reconcile import SERIES_FILES
 from ingestd.tasks import Cover
 from ingestd.workers import Pool, WorkerLost
 
@@ -155,7 +154,7 @@ def test_an_image_that_kills_its_worker_costs_only_itself(
         )
         files = [
             SeriesFile.of(sop, places, looks)
-            for *_, sop, places, looks in catalog.rows(SERIES_FILES, [uid])
+            for *_, sop, places, looks in catalog.rows(sql.SERIES_FILES, [uid])
         ]
         job = SeriesJob(
             StudyInstanceUID=study, SeriesInstanceUID=uid, revision=1, files=tuple(files)

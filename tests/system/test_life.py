@@ -7,7 +7,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -18,6 +20,8 @@ from pydicom import Dataset
 from pydicom.data import get_testdata_file
 
 import ingestd
+from ingestd import phantom
+from ingestd.phantom import studies
 
 EVENTS = (
     "SELECT kind FROM event WHERE SeriesInstanceUID = '{}' AND"
@@ -162,15 +166,25 @@ def test_a_count_a_directory_and_files_that_go_away(begin: Begin) -> None:
     wait_for(lambda: state(daemon, "1.2.4")["state"] == "incomplete")
     (nothing,) = daemon.rows("FROM incomplete_series")
     assert (nothing["found"], nothing["expected"], nothing["roots"]) == (0, 1, [str(daemon.drop)])
-    shown = subprocess.run(
-        [*COMMAND, "status", "--state", str(daemon.state)],
+    shown = said(daemon, "status")
+    assert "incomplete 1.2.4 : 0 of 1 since " in shown
+    assert "SOPInstanceUID 1.2.4.1\n" in shown
+    for uid in ("1.2.4", "1.2.4.1"):
+        shown = said(daemon, "show", uid)
+        assert shown.startswith("It has not come: a media directory lists it")
+        assert "DICOMDIR: lists 1, 1 missing" in shown
+        assert f"{daemon.drop}/DICOMDIR" in shown
+
+
+def said(daemon: Running, *words: str) -> str:
+    """What a command says."""
+    return subprocess.run(
+        [*COMMAND, *words, "--state", str(daemon.state)],
         capture_output=True,
         text=True,
         check=True,
         timeout=60,
     ).stdout
-    assert "incomplete 1.2.4 : 0 of 1 since " in shown
-    assert "SOPInstanceUID 1.2.4.1\n" in shown
 
 
 def test_a_scan_tells_before_it_ends(tmp_path: Path) -> None:
@@ -185,6 +199,47 @@ def test_a_scan_tells_before_it_ends(tmp_path: Path) -> None:
     assert letters[0]["kind"] == "series_receiving"
     assert letters[-1]["series"]["found"] == 5
     assert letters[-1]["series"]["volumes"][0].startswith("volumes/")
+
+
+def test_a_slice_withheld_for_longer_than_the_quiet_time_and_then_given(begin: Begin) -> None:
+    """The same as below in seconds: a chest that was written from scratch, in a muddle."""
+    files = dict(studies.chest(1))
+    withheld = files.pop(phantom.LATE_SLICE)
+    late = pydicom.dcmread(BytesIO(withheld), stop_before_pixels=True)
+    uid = str(late.SeriesInstanceUID)
+    daemon = begin(INGESTD_VOLUME__ALLOW_MISSING="true")
+    for number in random.Random(1).sample(sorted(files), len(files)):  # noqa: S311
+        (daemon.drop / str(number)).write_bytes(files[number])
+        time.sleep(0.05)  # The sender is slow.
+    lacks = wait_for(lambda: judged(daemon, uid, "incomplete", found=len(files)))
+    assert lacks["expected"] == len(files) + 1
+    place = f"position {late.ImagePositionPatient[2]:.2f} mm, InstanceNumber {phantom.LATE_SLICE}"
+    assert [name.split(", between")[0] for name in lacks["missing"]] == [place]
+    revision = lacks["revision"]
+    assert daemon.one("SELECT revision FROM volume") == revision
+    assert daemon.one("SELECT len(missing_slices) FROM volume") == 1
+
+    (daemon.drop / "late").write_bytes(withheld)
+    whole = wait_for(lambda: judged(daemon, uid, "complete", found=len(files) + 1))
+    assert (whole["missing"], whole["revision"]) == ([], revision + 1)
+    assert daemon.one("SELECT revision FROM volume") == revision + 1
+    assert daemon.one("SELECT len(missing_slices) FROM volume") == 0
+    lived = kinds(daemon, uid)
+    assert lived[0] == "series_receiving"
+    assert lived[-7:] == [
+        *("series_quiet", "volume_built", "series_incomplete", "series_reopened"),
+        *("series_quiet", "volume_built", "series_complete"),
+    ]
+    last_two = ["series_reopened", "series_complete"]
+    wait_for(lambda: told(daemon, uid)[-2:] == last_two)
+    assert len(ingestd.open(daemon.state).volume(uid).array) == len(files) + 1
+    assert daemon.stop() == 0
+
+
+def judged(daemon: Running, uid: str, word: str, *, found: int) -> dict[str, Any] | None:
+    """What is known of a series, once it is judged so with so many images."""
+    rows = daemon.rows(f"SELECT * FROM series_state WHERE SeriesInstanceUID = '{uid}'")
+    return next((row for row in rows if (row["state"], row["found"]) == (word, found)), None)
 
 
 def dropped_slowly(daemon: Running, files: list[Path], seconds: float) -> None:

@@ -13,6 +13,7 @@ from daemons import COMMAND, Running, oracle, scan, wait_for
 
 import ingestd
 from ingestd import phantom
+from ingestd.phantom import studies
 
 #: Settings of a daemon that holds derived files against their rows all the time.
 WATCHFUL = {"INGESTD_DERIVED__CHECK_S": "0.5", "INGESTD_DERIVED__ORPHAN_GRACE_S": "1"}
@@ -75,6 +76,7 @@ def test_derived_files_that_are_missing_come_back_and_what_no_row_names_goes(pla
 
 
 @pytest.mark.parametrize("who", ["the daemon", pytest.param("nobody", marks=pytest.mark.long)])
+@pytest.mark.timeout(600)
 def test_what_was_refused_or_not_made_for_a_reason_is_done_again(
     study: Path, tmp_path: Path, who: str
 ) -> None:
@@ -199,6 +201,49 @@ def test_a_backup_of_a_busy_daemon_is_restored_step_by_step(study: Path, tmp_pat
     assert daemon.stop() == 0
     scan(drop, state=tmp_path / "undisturbed")
     assert oracle(state) == oracle(tmp_path / "undisturbed")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_what_was_moved_to_an_archive_since_a_backup_is_found_again(tmp_path: Path) -> None:
+    """The steps are those of docs/backup.md, with the one for an archive."""
+    drop, state, archive = (tmp_path / name for name in ("drop", "state", "archive"))
+    drop.mkdir()
+    config = tmp_path / "ingestd.toml"
+    config.write_text(
+        f'[[root]]\npath = "{drop}"\ntake = "move"\n[archive]\npath = "{archive}"\n'
+        "[space]\nmin_free_bytes = 0\n"
+    )
+    asked = ("--config", str(config), "--state", str(state))
+    slices = [content for _, content in studies.chest(1)]
+    daemon = Running(drop, state, config=config)
+
+    def moved(some: list[bytes], name: str) -> None:
+        for number, content in enumerate(some):
+            (drop / f"{name}{number}").write_bytes(content)
+        wait_for(lambda: not any(drop.iterdir()))
+
+    moved(slices[:20], "a")
+    made = command("backup", str(tmp_path / "backups"), "--state", str(state))
+    moved(slices[20:], "b")
+    uid = str(daemon.one("SELECT any_value(SeriesInstanceUID) FROM instance"))
+    assert daemon.stop() == 0
+
+    restored = command("restore", made["path"], "--state", str(state))
+    assert restored["instances"] <= 20
+    scanned = command("scan", str(archive), *asked)
+    assert (scanned["files"], scanned["refused"]) == (28, {})
+    daemon = Running(drop, state, config=config)
+    said = command("audit", "--repair", *asked)
+    assert (said["left"], said["unproven"]) == ({}, [])
+    found = daemon.rows("SELECT DISTINCT root, count(*) AS files FROM instance GROUP BY root")
+    assert found == [{"root": str(archive), "files": 28}]
+    wait_for(lambda: not ingestd.open(state).status()["open_series"])
+    assert daemon.rows("SELECT state, found FROM series_state") == [
+        {"state": "complete", "found": 28}
+    ]
+    assert len(ingestd.open(state).volume(uid).array) == 28
+    assert daemon.stop() == 0
 
 
 def test_a_backup_to_a_full_disk_leaves_no_half_of_one(place: Path, tmp_path: Path) -> None:

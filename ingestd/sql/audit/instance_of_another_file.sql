@@ -7,7 +7,4 @@ WHERE hash(i.path) % $parts = $part
   AND (f.state IN ('duplicate', 'conflict')
     OR (f.state = 'cataloged' AND f.SOPInstanceUID <> i.SOPInstanceUID))
   AND NOT EXISTS (
-    SELECT 1 FROM event AS e
-    WHERE e.kind = 'source_lost' AND e.root = i.root AND e.detail = i.path)
-  AND NOT EXISTS (
     SELECT 1 FROM problem AS p WHERE p.kind = 'source_lost' AND p.SOPInstanceUID = i.SOPInstanceUID)
