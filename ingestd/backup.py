@@ -3,7 +3,8 @@
 A catalog is its file and the write-ahead log. The log is folded into the file, and the file copied
 while the writer goes on. If nothing was written meanwhile, that is it. Else it is done once more
 while the writer waits: what waits to be read stays in its folder, and questions are answered. Then
-the copy is opened, which proves that it can be; it is synced, and gets its name last.
+the copy is opened and read to its last value, which proves that it can be; it is synced, and gets
+its name last.
 
 No file of the catalog is opened here by this process: to close one would let DuckDB's lock go.
 """
@@ -154,12 +155,13 @@ def copy_file(source: Path, target: Path, tell: Tell, stopping: Callable[[], boo
 
 
 def proven(part: Path) -> dict[str, int]:
-    """Open the copy as after a crash, so that its log is folded in; say what it holds.
+    """Open the copy as after a crash, so that its log is folded in; read it; say what it holds.
 
-    raises  StateError when it cannot be opened
+    raises  StateError when it cannot be opened, or is damaged
     """
     patience = Patience(attempts=1, first_s=1, limit_s=1)
     with Catalog(part, memory_bytes=PROVE_BYTES, patience=patience) as found:
+        read_all(found)
         ((files, instances),) = found.rows(
             "SELECT (SELECT count(*) FROM file), (SELECT count(*) FROM instance)"
         )
@@ -169,6 +171,18 @@ def proven(part: Path) -> dict[str, int]:
     if (part / WAL_NAME).exists():
         raise StateError(f"{part}: the log of the copy could not be folded into it")
     return {"files": files, "instances": instances}
+
+
+def read_all(catalog: Catalog) -> None:
+    """Read every value, so that DuckDB holds each block against its checksum.
+
+    raises  StateError when one is damaged
+    """
+    for (table,) in catalog.rows("SELECT table_name FROM duckdb_tables() WHERE NOT temporary"):
+        try:
+            catalog.rows(f"SELECT bit_xor(hash(t)) FROM {table} AS t")
+        except IngestError as error:
+            raise StateError(f"table {table} of the catalog is damaged: {error.detail}") from error
 
 
 def sync(part: Path) -> None:

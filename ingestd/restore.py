@@ -52,11 +52,12 @@ def put_aside(state: Path) -> Path | None:
     The file stays under its name as well until another one takes its place: at no moment is there
     none, which would be taken for a new state folder.
     """
-    if not (state / CATALOG_NAME).exists():
+    if not any((state / name).exists() for name in (CATALOG_NAME, WAL_NAME)):
         return None
     aside = state / f"before-restore-{utc_now():%Y%m%dT%H%M%SZ}"
     aside.mkdir(mode=0o750)
-    os.link(state / CATALOG_NAME, aside / CATALOG_NAME)
+    if (state / CATALOG_NAME).exists():
+        os.link(state / CATALOG_NAME, aside / CATALOG_NAME)
     if (state / WAL_NAME).exists():
         (state / WAL_NAME).rename(aside / WAL_NAME)
     fsync_folder(aside)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from conftest import PATIENCE
+from disks import BLOCK_BYTES, HEADER_BYTES, damage
 from test_catalog import NOW, batch, file
 
 from ingestd import backup as backups
@@ -100,6 +101,19 @@ def test_a_backup_that_fails_leaves_nothing(
     assert [one.name for one in place.iterdir() if one.name != backups.LOCK] == [first.name]
 
 
+def test_a_catalog_that_its_disk_has_damaged_is_no_backup(catalog: Catalog, place: Path) -> None:
+    first = back_up(catalog, place, keep=1)
+    catalog.write(batch(*(file(str(at), f"1.{at}") for at in range(20))), now=NOW)
+    catalog.checkpoint()
+    ((number,),) = catalog.rows(
+        "SELECT DISTINCT block_id FROM pragma_storage_info('instance') WHERE block_id >= 0 LIMIT 1"
+    )
+    damage(catalog.state / "catalog.duckdb", HEADER_BYTES + number * BLOCK_BYTES + 1000)
+    with pytest.raises(StateError, match="table instance of the catalog is damaged"):
+        back_up(catalog, place, keep=1)
+    assert visible(place) == [first.name]
+
+
 def test_a_place_that_is_not_absolute_is_refused(catalog: Catalog) -> None:
     with pytest.raises(ConfigError):
         back_up(catalog, Path("here"))
@@ -116,6 +130,17 @@ def test_a_restore_keeps_the_catalog_before_and_its_log(catalog: Catalog, place:
     assert paths(catalog.state) == ["a"]
     assert paths(Path(said["before"])) == ["a", "b"]
     assert paths(made) == ["a"]
+
+
+def test_the_log_of_a_catalog_that_is_lost_is_put_aside_too(catalog: Catalog, place: Path) -> None:
+    catalog.write(batch(file("a")), now=NOW)
+    made = back_up(catalog, place)
+    catalog.close()
+    (catalog.state / "catalog.duckdb").unlink()
+    (catalog.state / backups.WAL_NAME).write_bytes(b"of the lost one")
+    said = restore(made, catalog.state)
+    assert paths(catalog.state) == ["a"]
+    assert [one.name for one in Path(said["before"]).iterdir()] == [backups.WAL_NAME]
 
 
 def test_what_is_no_backup_is_not_restored(tmp_path: Path) -> None:
