@@ -6,7 +6,7 @@ has a cursor of its own that sees whole transactions only.
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from ingestd import batches, derived, engine, research, sql
 from ingestd.aside import copy_aside
-from ingestd.errors import IngestError, Reason, StateError
+from ingestd.errors import IngestError, StateError
 from ingestd.files import CATALOG_NAME
 from ingestd.log import get_logger
 from ingestd.model import Past, Patience, Sighting, Written
@@ -51,12 +51,14 @@ class Catalog:
         self.patience = patience
         self._memory_bytes = memory_bytes
         self._readers: set[duckdb.DuckDBPyConnection] = set()
+        self.damaged: IngestError | None = None  #: what was found, as soon as somebody met it
+        self._astray: list[tuple[str, str]] = []  # published thumbnails without their rows
         self.generation = 0  #: goes up when the file was opened anew, and cursors with it
         self._lock = take_state(state)
         try:
             self._research_key = None if profile is None else enter(state, profile)
             self._db = self._open()
-            self._migrate()
+            self._prepare()
         except BaseException:
             self._lock.close()
             raise
@@ -84,16 +86,40 @@ class Catalog:
     def reopen(self) -> None:
         """Open the file anew: after a full disk DuckDB declares the whole database invalid.
 
-        raises  StateError when it cannot be closed or opened just now
+        raises  IngestError when it cannot be closed or opened just now; it is closed then
         """
         with self._writing, self._opening:
-            engine.shut(self._db, self._readers)
-            self._db = self._open()
-            self._lock_engine()
+            try:
+                engine.shut(self._db, self._readers)
+                self._db = self._open()
+                self._lock_engine()
+            except (StateError, duckdb.Error) as error:
+                raise self._halting(error) from error
             self.generation += 1
+
+    def suspect(self, error: Exception) -> None:
+        """Remember that the file is damaged, when an error says so; nobody writes to it then."""
+        if self.damaged is None and engine.is_damage(error):
+            self.damaged = engine.halting(error)
+            log.error("catalog_damaged", detail=self.damaged.detail)
+
+    def _halting(self, error: duckdb.Error | StateError) -> IngestError:
+        self.suspect(error)
+        return engine.halting(error)
 
     def _open(self) -> duckdb.DuckDBPyConnection:
         return engine.start(self.state, memory_bytes=self._memory_bytes)
+
+    def _prepare(self) -> None:
+        """Make the catalog what this program works with.
+
+        raises  StateError when it is newer, or cannot be read or written
+        """
+        try:
+            self._migrate()
+        except (duckdb.Error, IngestError) as error:
+            self._db.close()
+            raise engine.unusable(self.state / CATALOG_NAME, error) from error
 
     def _migrate(self) -> None:
         """Bring the catalog up to this program, after a copy; refuse one that is newer."""
@@ -142,8 +168,10 @@ class Catalog:
     def transaction(self, **views: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
         """One transaction of the one writer, which sees `views` as tables.
 
-        raises  IngestError disk_full or catalog_broken, with everything rolled back
+        raises  IngestError disk_full or catalog_broken ..., with everything rolled back
         """
+        if self.damaged is not None:
+            raise self.damaged
         with self._writing:
             db = self._db
             try:
@@ -154,13 +182,13 @@ class Catalog:
                     yield db
                     db.execute("COMMIT")
                 except BaseException:
-                    rollback(db)
+                    engine.rollback(db)
                     raise
             except duckdb.Error as error:
-                raise halting(error) from error
+                raise self._halting(error) from error
             finally:
                 for name in views:
-                    unregister(db, name)
+                    engine.unregister(db, name)
 
     def rows(self, question: str, *values: object) -> list[tuple[Any, ...]]:
         """Answer a question of our own; safe from any thread."""
@@ -168,7 +196,7 @@ class Catalog:
             try:
                 return cursor.execute(question, list(values)).fetchall()
             except duckdb.Error as error:
-                raise halting(error) from error
+                raise self._halting(error) from error
 
     @contextmanager
     def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -186,7 +214,7 @@ class Catalog:
                 cursor.close()
                 self._readers.discard(cursor)
         except duckdb.Error as error:
-            raise halting(error) from error
+            raise self._halting(error) from error
 
     def write(self, batch: Batch, *, now: datetime | None = None) -> Written:
         """Write one batch: all of it with all it says, or nothing.
@@ -209,20 +237,31 @@ class Catalog:
 
     @contextmanager
     def _taking_back(self, moved: Sequence[tuple[str, str]]) -> Iterator[None]:
-        """Let published thumbnails wait again when their rows were not committed."""
+        """Let published thumbnails wait again when their rows were not committed.
+
+        raises  OSError, before anything is done, when those of the last time still cannot
+        """
+        derived.take_back(self._astray)
         try:
             yield
         except BaseException:
-            derived.take_back(moved)
+            self._astray += moved
+            with suppress(OSError):  # A disk in trouble, of which we are just telling.
+                derived.take_back(self._astray)
             raise
 
     def checkpoint(self) -> None:
-        """Fold the write-ahead log into the file."""
+        """Fold the write-ahead log into the file.
+
+        raises  as `transaction`
+        """
+        if self.damaged is not None:
+            raise self.damaged
         with self._writing:
             try:
                 self._db.execute("CHECKPOINT")
             except duckdb.Error as error:
-                raise halting(error) from error
+                raise self._halting(error) from error
 
     def still(self) -> AbstractContextManager[object]:
         """Let nobody write meanwhile."""
@@ -259,31 +298,3 @@ class Catalog:
             rows = cursor.execute(sql.UNKNOWN, self.patience.due(now or utc_now())).fetchall()
             cursor.unregister("seen")
         return [(sightings[nth], Past(attempts, known)) for nth, attempts, known in rows]
-
-
-def halting(error: duckdb.Error) -> IngestError:
-    """Name what keeps us from writing, without the values that DuckDB's words may quote."""
-    text = str(error)
-    if "No space left" in text or "Disk quota" in text:
-        return IngestError(Reason.DISK_FULL, "no space left for the catalog")
-    if isinstance(error, duckdb.OutOfMemoryException):
-        return IngestError(Reason.CATALOG_MEMORY, "DuckDB's memory is used up; it is tried again")
-    about_files = isinstance(error, duckdb.IOException | duckdb.FatalException)
-    words = f": {text.splitlines()[0]}" if about_files else ""
-    return IngestError(Reason.CATALOG_BROKEN, f"{type(error).__name__}{words}")
-
-
-def rollback(db: duckdb.DuckDBPyConnection) -> None:
-    """Roll back, unless the transaction or the whole database is gone already."""
-    try:
-        db.execute("ROLLBACK")
-    except duckdb.Error:  # The error that brought us here is the one to tell.
-        return
-
-
-def unregister(db: duckdb.DuckDBPyConnection, name: str) -> None:
-    """Take a view away, unless the database is gone already."""
-    try:
-        db.unregister(name)
-    except duckdb.Error:  # As above.
-        return

@@ -1,7 +1,7 @@
 """Edge: derived files find their place when their rows do."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -71,7 +71,13 @@ def publish_thumbnails(state: Path, instance: pa.Table, outcomes: Mapping[int, s
     return Thumbnails(published, lost, moved)
 
 
-def take_back(moved: Sequence[tuple[str, str]]) -> None:
-    """Let thumbnails wait again: their rows were not committed, and will be tried once more."""
-    for waiting, final in moved:
-        os.replace(final, waiting)
+def take_back(moved: list[tuple[str, str]]) -> None:
+    """Let thumbnails wait again: their rows were not committed, and will be tried once more.
+
+    raises  OSError; those that could not be moved are still in the list then
+    """
+    while moved:
+        waiting, final = moved[-1]
+        with suppress(FileNotFoundError):
+            os.replace(final, waiting)
+        moved.pop()

@@ -17,6 +17,16 @@ from ingestd.errors import IngestError
 from ingestd.model import SeriesJob
 from ingestd.workers import WorkerLost
 
+TELL_QUIET = """
+    INSERT INTO event BY NAME
+    SELECT $2 AS at_utc, 'series_quiet' AS kind, SeriesInstanceUID
+    FROM series_state WHERE SeriesInstanceUID IN $1 AND state = 'receiving'
+"""
+QUIET = """
+    UPDATE series_state SET state = 'quiet' WHERE SeriesInstanceUID IN $1
+    RETURNING SeriesInstanceUID, revision
+"""
+
 #: Unless it was re-opened meanwhile. `found` is -1 when files went away after we looked: then it is
 #: judged again.
 JUDGE = """
@@ -77,6 +87,13 @@ class Closed(NamedTuple):
 
     judged: list[tuple[str, Judgement]]
     replaced: list[str]  #: paths of volumes that have no row any more
+
+
+def call_quiet(catalog: Catalog, series: Sequence[str], now: datetime) -> dict[str, int]:
+    """Note that nothing came for a while; give the revision of each, but for those that left."""
+    with catalog.transaction() as db:
+        db.execute(TELL_QUIET, [series, now])
+        return dict(db.execute(QUIET, [series]).fetchall())
 
 
 def close(catalog: Catalog, closings: Sequence[Closing], now: datetime) -> Closed:

@@ -5,6 +5,7 @@ the one owner for life. `readers.lock` is shared by those who have opened the ca
 nobody owned it; a new owner waits for them, so that a query never keeps a daemon from starting.
 """
 
+import errno
 import fcntl
 import os
 import time
@@ -36,10 +37,7 @@ def take_state(state: Path) -> IO[str]:
         lock = (state / OWNER).open("a+")
         (state / READERS).touch(mode=0o640)
     except OSError as error:
-        raise StateError(
-            f"{state}: the state folder cannot be used: {error.strerror}. Choose another with"
-            " --state or INGESTD_STATE, or give this user the right to write there."
-        ) from error
+        raise unusable(state, error) from error
     if not locked(lock, fcntl.LOCK_EX):
         lock.seek(0)
         owner = lock.read().strip() or "unknown"
@@ -48,12 +46,27 @@ def take_state(state: Path) -> IO[str]:
             f"{state}: process {owner} owns this state folder. Stop it first, or choose another"
             " folder with --state."
         )
-    lock.seek(0)
-    lock.truncate()
-    lock.write(f"{os.getpid()}\n")
-    lock.flush()
-    await_readers(state)
+    try:
+        lock.truncate(0)
+        os.write(lock.fileno(), f"{os.getpid()}\n".encode())
+        await_readers(state)
+    except OSError as error:
+        lock.close()
+        raise unusable(state, error) from error
+    except BaseException:
+        lock.close()
+        raise
     return lock
+
+
+def unusable(state: Path, error: OSError) -> StateError:
+    """Say why a state folder cannot be used, and what to do."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    advice = "make room there" if full else "give this user the right to write there"
+    return StateError(
+        f"{state}: the state folder cannot be used: {error.strerror}. Choose another with"
+        f" --state or INGESTD_STATE, or {advice}."
+    )
 
 
 def await_readers(state: Path) -> None:

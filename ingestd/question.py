@@ -60,6 +60,8 @@ class Question:
                 self._fill(spool, self._found(cursor, catalog, names))
             except BaseException as error:
                 spool.close()
+                if isinstance(error, Exception):
+                    catalog.suspect(error)
                 raise self._told(cursor, error) from error
             finally:
                 with self._open:

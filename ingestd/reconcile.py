@@ -25,16 +25,6 @@ from ingestd.workers import Pool, PoolClosed, WorkerLost
 
 log = get_logger()
 
-TELL_QUIET = """
-    INSERT INTO event BY NAME
-    SELECT $2 AS at_utc, 'series_quiet' AS kind, SeriesInstanceUID
-    FROM series_state WHERE SeriesInstanceUID IN $1 AND state = 'receiving'
-"""
-QUIET = """
-    UPDATE series_state SET state = 'quiet' WHERE SeriesInstanceUID IN $1
-    RETURNING SeriesInstanceUID, revision
-"""
-
 #: What an earlier run left without a judgement, or without a file that may be back now.
 LEFT_OPEN = """
     SELECT SeriesInstanceUID FROM series_state WHERE state IN ('receiving', 'quiet')
@@ -109,6 +99,12 @@ class Series:
         """How many series have no judgement yet."""
         with self._lock:
             return len(self._arrived.keys() | self._under_way)
+
+    @property
+    def halted(self) -> Reason | None:
+        """Why series are not stacked; None when they are."""
+        with self._lock:
+            return next((held.halts for held in self._trouble.values() if held.halts), None)
 
     def tick(self, *, quiet_s: float | None = None) -> None:
         """Start on series that are quiet by now, no more at once than there are workers."""
@@ -191,9 +187,7 @@ class Series:
 
     def _call_quiet(self, uids: Sequence[str]) -> list[SeriesJob]:
         """Call series quiet, and say what there is to do."""
-        with self._catalog.transaction() as db:
-            db.execute(TELL_QUIET, [uids, self._now()])
-            revisions = dict(db.execute(QUIET, [uids]).fetchall())
+        revisions = judging.call_quiet(self._catalog, uids, self._now())
         self._end([uid for uid in uids if uid not in revisions])
         studies: dict[str, str] = {}
         files: dict[str, list[SeriesFile]] = {uid: [] for uid in revisions}

@@ -136,7 +136,10 @@ class Server:
     def _close(self) -> None:
         for _, listening in self._doors:
             listening.close()
-        self._path.unlink(missing_ok=True)
+        try:
+            self._path.unlink(missing_ok=True)
+        except OSError as error:  # The next start takes it for what it is: a dead one.
+            log.warning("socket_left", why=error.strerror)
 
     def _run(self) -> None:
         async def serve(server: uvicorn.Server, listening: Any) -> None:

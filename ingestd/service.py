@@ -213,22 +213,20 @@ class Daemon:
 
     def _not_ready(self) -> str:
         """Say why files are not taken just now; nothing when they are."""
-        halted = self.works.conductor.halted or self.works.takers.halted
-        if halted:
-            return str(halted.reason)
+        if halted := self.works.halted:
+            return str(halted)
         return "too little free space" if self.works.conductor.paused else ""
 
     def status(self) -> dict[str, Any]:
         """Say how it goes, for `ingestd status`; small, and without patient data."""
         works = self.works
         tally = works.conductor.tally
-        halted = works.conductor.halted or works.takers.halted
         return {
             "version": __version__,
             "pid": os.getpid(),
             "uptime_s": round(time.monotonic() - self.started_s, 1),
             "state": str(self.state),
-            "halted": halted and str(halted.reason),
+            "halted": works.halted and str(works.halted),
             "paused": works.conductor.paused,
             "free_bytes": self.space.free_bytes,
             "min_free_bytes": self.settings.space.min_free_bytes,

@@ -59,6 +59,8 @@ class Snapshots:
                 self.publish()
             except IngestError as error:
                 log.warning("snapshot_failed", reason=str(error.reason), detail=error.detail)
+            except OSError as error:
+                log.warning("snapshot_failed", detail=error.strerror)
             wait_s = rest_s(time.monotonic() - began_s, every_s=self._every_s)
 
     def publish(self) -> Path:

@@ -46,14 +46,15 @@ class Space:
         self._told = kind
 
     def stack(self) -> None:
-        """Stack and judge series that are quiet, unless a disk is nearly full."""
-        if not self.is_short:
-            self._works.series.tick()
+        """Stack and judge series that are quiet, unless files of theirs may wait while we halt."""
+        works = self._works
+        if not self.is_short and not works.conductor.halted and not works.catalog.damaged:
+            works.series.tick()
 
     def _revive(self) -> None:
         """A full disk may have ended the catalog while nothing was written that would notice.
 
-        raises  StateError when it cannot be opened now; it is tried at the next look
+        raises  IngestError when it cannot be opened now; it is tried at the next look
         """
         catalog = self._works.catalog
         with catalog.still():

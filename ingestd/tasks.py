@@ -8,6 +8,7 @@ import errno
 import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -228,9 +229,14 @@ def _put(waiting: str, content: bytes) -> None:
             out.write(content)
     except FileExistsError:
         part = f"{waiting}.{os.getpid()}"
-        with open(part, "wb") as out:
-            out.write(content)
-        os.replace(part, waiting)
+        try:
+            with open(part, "wb") as out:
+                out.write(content)
+            os.replace(part, waiting)
+        except OSError:
+            with suppress(OSError):
+                os.unlink(part)
+            raise
 
 
 def make_folder(path: str) -> None:

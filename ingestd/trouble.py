@@ -22,6 +22,7 @@ class Trouble:
     next_s: float = 0.0  #: not before
     harms: dict[File, Harm] = field(default_factory=dict)
     crashes: Counter[int | None] = field(default_factory=Counter)  #: by what was in hand
+    halts: Reason | None = None  #: what of ours was in the way at the last try
 
     def without_harm(self, job: SeriesJob) -> SeriesJob:
         """Mark the files that have harmed a worker."""
@@ -46,7 +47,8 @@ class Trouble:
         """
         self.tries += 1
         self.next_s = now_s
-        if reason.verdict is Verdict.HALT:
+        self.halts = reason if reason.verdict is Verdict.HALT else None
+        if self.halts is not None:
             self.next_s = now_s + retry.first_s
             return True
         if reason.verdict is Verdict.RETRY:

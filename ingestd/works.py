@@ -10,7 +10,7 @@ from ingestd import config, hookconfig, reconcile
 from ingestd.again import Again
 from ingestd.catalog import Catalog
 from ingestd.conductor import Conductor
-from ingestd.errors import IngestError
+from ingestd.errors import IngestError, Reason
 from ingestd.hooks import Hooks
 from ingestd.meters import Meters
 from ingestd.model import Arrival, Fault, Past, Patience, Sighting
@@ -107,6 +107,12 @@ class Works:
         self.pool.shutdown(cancel_futures=True)
         self.hooks.stop()
         self.catalog.close()
+
+    @property
+    def halted(self) -> Reason | None:
+        """What of ours is in the way of some work; None when nothing is."""
+        error = self.catalog.damaged or self.conductor.halted or self.takers.halted
+        return error.reason if error else self.series.halted
 
     def _done(self, root: str, paths: Sequence[str]) -> None:
         self._tell_done(root, paths)

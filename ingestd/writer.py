@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from ingestd import config, tasks
 from ingestd.catalog import Catalog
-from ingestd.errors import IngestError, Reason, StateError
+from ingestd.errors import IngestError, Reason
 from ingestd.log import get_logger
 from ingestd.meters import Meters
 from ingestd.tables import Batch
@@ -117,21 +117,23 @@ class Writer:
     def _commit(self, batch: Batch) -> bool:
         """Write one batch; while the disk is full, wait. False when we stop without it."""
         broken = 0
+        trouble: IngestError | OSError | None = None
         while True:
             self._beat()
             since_s = time.monotonic()
             try:
+                self._mend(trouble)
                 written = self._catalog.write(batch)
                 break
             except (IngestError, OSError) as error:
-                self.halt(halting(error))
-                broken += self.halted is not None and self.halted.reason is Reason.CATALOG_BROKEN
+                trouble = error
+                self.halt(why := halting(error))
+                # With a damaged file we stay up: what is whole can be asked until it is restored.
+                broken += why.reason is Reason.CATALOG_BROKEN and self._catalog.damaged is None
                 if broken == BROKEN_TRIES:
                     raise
-                trouble = error
             if self._stopping.wait(HALT_S):
                 return False
-            self._mend(trouble)
         if self.halted:
             log.info("resumed")
             self.halted = None
@@ -146,17 +148,19 @@ class Writer:
         self._written(batch)
         return True
 
-    def _mend(self, trouble: IngestError | OSError) -> None:
-        """Open the catalog anew where that may help: DuckDB calls it invalid after a full disk."""
+    def _mend(self, trouble: IngestError | OSError | None) -> None:
+        """Open the catalog anew where that may help: DuckDB calls it invalid after a full disk.
+
+        raises  IngestError when it cannot be opened just now
+        """
+        if self._catalog.damaged is not None:
+            return
         if isinstance(trouble, IngestError) and trouble.reason is not Reason.CATALOG_MEMORY:
-            try:
-                self._catalog.reopen()
-            except StateError as error:
-                log.warning("not_reopened", why=str(error))
+            self._catalog.reopen()
 
     def halt(self, error: IngestError) -> None:
         """Take no more work until a batch was written."""
-        if self.halted is None:
+        if self.halted is None or self.halted.reason is not error.reason:
             log.error("halted", reason=str(error.reason), detail=error.detail)
             self._tell_halt(error)
         self.halted = error

@@ -10,6 +10,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from ingestd.engine import BLOCK_BYTES
+
 MIB = 1 << 20
 
 
@@ -92,7 +94,12 @@ def done(command: list[str]) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-HEADER_BYTES, BLOCK_BYTES = 3 * 4096, 1 << 18  #: of a DuckDB file
+HEADER_BYTES = 3 * 4096  #: of a DuckDB file; its blocks follow
+
+
+def block_at(number: int) -> int:
+    """Say where the middle of a block is."""
+    return HEADER_BYTES + number * BLOCK_BYTES + BLOCK_BYTES // 2
 
 
 def blocks_of(catalog: Path, table: str) -> list[int]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from conftest import PATIENCE
-from disks import BLOCK_BYTES, HEADER_BYTES, damage
+from disks import block_at, damage
 from test_catalog import NOW, batch, file
 
 from ingestd import backup as backups
@@ -108,7 +108,7 @@ def test_a_catalog_that_its_disk_has_damaged_is_no_backup(catalog: Catalog, plac
     ((number,),) = catalog.rows(
         "SELECT DISTINCT block_id FROM pragma_storage_info('instance') WHERE block_id >= 0 LIMIT 1"
     )
-    damage(catalog.state / "catalog.duckdb", HEADER_BYTES + number * BLOCK_BYTES + 1000)
+    damage(catalog.state / "catalog.duckdb", block_at(number))
     with pytest.raises(StateError, match="table instance of the catalog is damaged"):
         back_up(catalog, place, keep=1)
     assert visible(place) == [first.name]

@@ -1,3 +1,6 @@
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -6,12 +9,13 @@ import duckdb
 import pyarrow as pa
 import pytest
 from conftest import PATIENCE
+from disks import block_at, blocks_of, damage
 
 from ingestd import batches, derived, sql, tables
 from ingestd.catalog import Catalog
 from ingestd.dicom.keywords import KEPT
-from ingestd.errors import Reason, StateError
-from ingestd.files import CATALOG_NAME
+from ingestd.errors import IngestError, Reason, StateError
+from ingestd.files import CATALOG_NAME, staged
 from ingestd.model import Sighting
 from ingestd.tables import Batch
 
@@ -412,6 +416,67 @@ def test_a_damaged_catalog_is_refused_and_not_touched(tmp_path: Path) -> None:
     assert (tmp_path / "catalog.duckdb").read_bytes() == b"not a database" * 1000
 
 
+def test_damage_that_somebody_meets_ends_all_writing_and_what_is_whole_is_read(
+    tmp_path: Path,
+) -> None:
+    def opened() -> Catalog:
+        return Catalog(tmp_path, memory_bytes=1 << 28, patience=PATIENCE)
+
+    with opened() as catalog:
+        catalog.write(batch(*(file(str(at), f"1.{at}") for at in range(20))), now=NOW)
+    at = blocks_of(tmp_path / "catalog.duckdb", "instance")[0]
+    damage(tmp_path / "catalog.duckdb", block_at(at))
+    with opened() as catalog:
+        catalog.tell("before")
+        with pytest.raises(IngestError, match="catalog_broken: Error: Corrupt database file"):
+            catalog.rows("SELECT bit_xor(hash(i)) FROM instance AS i")
+        for write in (
+            lambda: catalog.tell("after"),
+            lambda: catalog.write(batch(file("later", "2.1")), now=NOW),
+            catalog.checkpoint,
+        ):
+            with pytest.raises(IngestError, match="`ingestd restore`"):
+                write()
+        told = "SELECT kind FROM event WHERE SeriesInstanceUID IS NULL"
+        assert catalog.rows(told) == [("before",)]
+
+
+def test_no_question_is_taken_for_damage(catalog: Catalog) -> None:
+    for question in ("SELECT error('Corrupt database file')", "SELECT 'Corrupt database'::INT"):
+        with pytest.raises(IngestError):
+            catalog.rows(question)
+    catalog.tell("after")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param("pwrite64", id="while its file is begun"),
+        pytest.param("rename", id="before it has its name"),
+    ],
+)
+def test_a_catalog_that_was_killed_while_it_was_made_is_made_again(
+    tmp_path: Path, call: str
+) -> None:
+    strace = shutil.which("strace")
+    if strace is None:
+        pytest.skip("needs strace to kill it there")
+    make = (
+        "import sys; from pathlib import Path; from ingestd.catalog import Catalog;"
+        "from ingestd.model import Patience;"
+        "Catalog(Path(sys.argv[1]), memory_bytes=1 << 28,"
+        " patience=Patience(attempts=1, first_s=1, limit_s=1)).close()"
+    )
+    inject = ["-e", f"trace={call}", "-e", f"inject={call}:signal=SIGKILL:when=1"]
+    words = [strace, "-f", "-qq", "-o", "/dev/null", *inject, sys.executable, "-B", "-c", make]
+    killed = subprocess.run([*words, str(tmp_path)], capture_output=True, check=False)
+    assert killed.returncode == -9
+    assert not (tmp_path / "catalog.duckdb").exists() or call == "rename"
+    with Catalog(tmp_path, memory_bytes=1 << 28, patience=PATIENCE) as catalog:
+        catalog.tell("made")
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
 def test_the_owner_of_a_state_folder_is_named_to_the_second(
     catalog: Catalog, tmp_path: Path
 ) -> None:
@@ -429,8 +494,6 @@ def test_a_reader_sees_whole_transactions_only(catalog: Catalog) -> None:
 
 def picture(catalog: Catalog, name: str, digest: str) -> Callable[[], bytes]:
     """Put a thumbnail beside its place, as a worker does."""
-    from ingestd.files import staged  # noqa: PLC0415
-
     final = catalog.state / "thumbnails" / name
     final.parent.mkdir(exist_ok=True)
     Path(staged(str(final), digest)).write_bytes(digest.encode())
@@ -490,6 +553,29 @@ def test_a_batch_whose_commit_failed_comes_again_with_its_thumbnails(
     catalog.write(rows, now=NOW)
     assert read() == A.encode()
     assert catalog.rows("SELECT thumbnail_path FROM instance") == [("thumbnails/x.jpg",)]
+    assert catalog.rows("SELECT count(*) FROM problem") == [(0,)]
+
+
+def test_thumbnails_that_cannot_be_taken_back_just_now_are_before_anything_else(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = picture(catalog, "x.jpg", A)
+    rows = pictured(batch(file("a", digest=A)), "x.jpg")
+    waiting = Path(staged(f"{catalog.state}/thumbnails/x.jpg", A))
+
+    def fail(*_: object) -> None:
+        waiting.mkdir()  # Like a disk that is read-only by now, it lets nothing take its place.
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(batches, "account", fail)
+        with pytest.raises(OSError, match="No space left"):
+            catalog.write(rows, now=NOW)
+    with pytest.raises(IsADirectoryError):
+        catalog.write(rows, now=NOW)
+    waiting.rmdir()
+    catalog.write(rows, now=NOW)
+    assert read() == A.encode()
     assert catalog.rows("SELECT count(*) FROM problem") == [(0,)]
 
 

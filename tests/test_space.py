@@ -45,7 +45,7 @@ def works(catalog: Catalog, *, min_free_bytes: int) -> Any:
         state=catalog.state,
         settings=config.Config(space=config.Space(min_free_bytes=min_free_bytes)),
         takers=SimpleNamespace(places=(), halted=None),
-        conductor=SimpleNamespace(paused=False),
+        conductor=SimpleNamespace(paused=False, halted=None),
         series=SimpleNamespace(tick=lambda: None),
     )
 
