@@ -15,7 +15,7 @@ from ingestd import log as logs
 from ingestd.changes import changes, until_restart
 from ingestd.deeds import deeds
 from ingestd.doing import Doing
-from ingestd.errors import ConfigError
+from ingestd.errors import ConfigError, Reason
 from ingestd.gist import gist
 from ingestd.hands import Hands
 from ingestd.jobs import Jobs
@@ -213,9 +213,13 @@ class Daemon:
 
     def _not_ready(self) -> str:
         """Say why files are not taken just now; nothing when they are."""
-        if halted := self.works.halted:
+        if halted := self._halted:
             return str(halted)
         return "too little free space" if self.works.conductor.paused else ""
+
+    @property
+    def _halted(self) -> Reason | None:
+        return self.works.halted or self.space.halted
 
     def status(self) -> dict[str, Any]:
         """Say how it goes, for `ingestd status`; small, and without patient data."""
@@ -226,7 +230,7 @@ class Daemon:
             "pid": os.getpid(),
             "uptime_s": round(time.monotonic() - self.started_s, 1),
             "state": str(self.state),
-            "halted": works.halted and str(works.halted),
+            "halted": self._halted and str(self._halted),
             "paused": works.conductor.paused,
             "free_bytes": self.space.free_bytes,
             "min_free_bytes": self.settings.space.min_free_bytes,

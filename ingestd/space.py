@@ -1,6 +1,6 @@
 """Wiring. Free space: below a limit no work is taken; with room again all goes on by itself."""
 
-from ingestd.errors import IngestError
+from ingestd.errors import IngestError, Reason
 from ingestd.files import free_bytes
 from ingestd.log import get_logger
 from ingestd.works import Works
@@ -13,6 +13,7 @@ class Space:
 
     def __init__(self, works: Works) -> None:
         self.free: dict[str, float] = {}  #: bytes, by folder
+        self.halted: Reason | None = None  #: why series are not judged
         self.is_short = False  #: a disk of ours is nearly full
         self._works = works
         self._told: str | None = None
@@ -46,10 +47,19 @@ class Space:
         self._told = kind
 
     def stack(self) -> None:
-        """Stack and judge series that are quiet, unless files of theirs may wait while we halt."""
+        """Stack and judge series that are quiet, unless files of theirs may wait while we halt.
+
+        raises  IngestError when the catalog cannot be written
+        """
         works = self._works
-        if not self.is_short and not works.conductor.halted and not works.catalog.damaged:
+        if self.is_short or works.conductor.halted or works.catalog.damaged:
+            return
+        try:
             works.series.tick()
+        except IngestError as error:
+            self.halted = error.reason
+            raise
+        self.halted = None
 
     def _revive(self) -> None:
         """A full disk may have ended the catalog while nothing was written that would notice.

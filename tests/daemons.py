@@ -35,10 +35,19 @@ def wait_for(what: Callable[[], Any], *, within_s: float = 60.0) -> Any:
 
 
 class Running:
-    """A daemon on one drop folder, or more, and one state folder; `settings` are environment."""
+    """A daemon on one drop folder, or more, and one state folder; `settings` are environment.
+
+    user  who runs it; None: who runs the tests
+    """
 
     def __init__(
-        self, drop: Path, state: Path, *more: Path, config: Path | None = None, **settings: str
+        self,
+        drop: Path,
+        state: Path,
+        *more: Path,
+        config: Path | None = None,
+        user: int | None = None,
+        **settings: str,
     ) -> None:
         self.drop, self.state = drop, state
         roots = [part for root in (drop, *more) for part in ("--root", str(root))]
@@ -50,6 +59,9 @@ class Running:
                 env=os.environ | FAST | settings,
                 stderr=log,
                 stdout=log,
+                user=user,
+                group=user,
+                extra_groups=None if user is None else [],
             )
         wait_for(self.answers)
 

@@ -90,6 +90,21 @@ def test_series_are_not_stacked_while_a_disk_is_nearly_full(catalog: Catalog, sm
     assert ticks == [1]
 
 
+def test_series_that_cannot_be_judged_are_told_of_until_they_are(catalog: Catalog) -> None:
+    def full() -> None:
+        raise IngestError(Reason.DISK_FULL, "no space left for the catalog")
+
+    at_work = works(catalog, min_free_bytes=0)
+    space = Space(at_work)
+    at_work.series.tick = full
+    with pytest.raises(IngestError):
+        space.stack()
+    assert space.halted is Reason.DISK_FULL
+    at_work.series.tick = lambda: None
+    space.stack()
+    assert space.halted is None
+
+
 def test_a_catalog_that_a_full_disk_ended_while_nobody_wrote_is_opened_again(
     catalog: Catalog, small: Path
 ) -> None:

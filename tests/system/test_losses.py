@@ -12,11 +12,10 @@ import pydicom
 import pytest
 from daemons import COMMAND, Running, oracle, scan, wait_for
 from pydicom.data import get_testdata_file
+from slices import CT_FOLDER, thick_series
 
 import ingestd
 
-#: A real CT of five slices that comes with pydicom.
-CT_FOLDER = Path(str(get_testdata_file("98892001/CT5N/2062", download=False))).parent
 CT_SLICES = len(list(CT_FOLDER.iterdir()))
 
 
@@ -154,44 +153,6 @@ def test_a_series_that_cannot_be_read_just_now_is_told_of_and_done_at_the_next_s
 
     assert (done.returncode, "1 series have files that cannot be read" in done.stderr) == (1, True)
     assert (after["series"], after["volumes"], after["series_open"]) == (1, 1, 0)
-
-
-def test_a_full_disk_halts_the_daemon_and_room_lets_it_go_on(study: Path, tmp_path: Path) -> None:
-    drop, small = tmp_path / "drop", tmp_path / "small"
-    drop.mkdir()
-    small.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(small)]
-    if subprocess.run(mount, check=False).returncode:
-        pytest.skip("needs the right to mount a small tmpfs")
-    try:
-        daemon = Running(drop, small)
-        shutil.copytree(study, drop / "study")
-        client = ingestd.open(small)
-        wait_for(lambda: client.status()["halted"] == "disk_full")
-        subprocess.run(["mount", "-o", "remount,size=300m", small], check=True)
-        wait_for(lambda: daemon.one("SELECT count(*) FROM file") == 127)
-        (drop / "new").write_text("one more")
-        wait_for(lambda: daemon.one("SELECT count(*) FROM file WHERE path = 'new'"))
-        wait_for(lambda: not client.status()["open_series"])
-        assert daemon.stop() == 0
-        scan(drop, state=tmp_path / "undisturbed")
-        assert oracle(small) == oracle(tmp_path / "undisturbed")
-    finally:
-        daemon.kill()
-        subprocess.run(["umount", "-l", small], check=True)
-
-
-def thick_series(folder: Path, slices: int) -> None:
-    """Write a CT that takes a moment to stack: 512 x 512, compressed by no one."""
-    dataset = pydicom.dcmread(max(CT_FOLDER.iterdir()))
-    dataset.Rows = dataset.Columns = 512
-    folder.mkdir(parents=True)
-    for number in range(slices):
-        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.{number}"
-        dataset.InstanceNumber = number
-        dataset.ImagePositionPatient = [0, 0, number]
-        dataset.PixelData = os.urandom(512 * 512 * 2)
-        dataset.save_as(folder / str(number))
 
 
 @pytest.mark.parametrize(
