@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 from daemons import COMMAND, FAST, Running, everything, scan, wait_for
-from disks import BLOCK_BYTES, HEADER_BYTES, blocks_of, damage
+from disks import HEADER_BYTES, block_at, blocks_of, damage
 
 import ingestd
 from ingestd.errors import SqlError
@@ -35,7 +35,7 @@ def block(table: str) -> Callable[[Path], None]:
 
     def harm(catalog: Path) -> None:
         for number in blocks_of(catalog, table):
-            damage(catalog, HEADER_BYTES + number * BLOCK_BYTES + BLOCK_BYTES // 2)
+            damage(catalog, block_at(number))
 
     return harm
 
