@@ -101,7 +101,6 @@ def test_a_damaged_catalog_is_refused_with_words_and_restored(
         assert words[0] == "sql" or "`ingestd restore`" in done.stderr
         assert saved.catalog.read_bytes() == before
     saved.restore()
-    assert scan(study, state=saved.state)["unchanged"] == 127
     assert everything(saved.state) == everything(scanned)
 
 
