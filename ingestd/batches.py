@@ -29,6 +29,8 @@ KNOWN = (Step("make way", sql.MAKE_WAY), *NEW, Step("displaced", sql.DISPLACED))
 REFUSED = Step("refused", sql.WRITE_REFUSED)
 LISTED = Step("listed", sql.WRITE_LISTED)
 
+RESTORED = "SELECT SeriesInstanceUID FROM restored"
+
 #: Of these a media directory was read before, which may say otherwise now.
 READ_ANEW = "SELECT 1 FROM prior WHERE reason = 'dicomdir' LIMIT 1"
 
@@ -86,6 +88,13 @@ def relist(db: duckdb.DuckDBPyConnection, batch: Batch) -> frozenset[str]:
     return frozenset(uid for (uid,) in db.execute("FROM relisted").fetchall())
 
 
+def restored(db: duckdb.DuckDBPyConnection, outcomes: dict[int, str]) -> frozenset[str]:
+    """Give the series of which something is back, that were stacked without it."""
+    if set(outcomes.values()) <= {"new"}:
+        return frozenset()
+    return frozenset(uid for (uid,) in db.execute(RESTORED).fetchall())
+
+
 def look_up(db: duckdb.DuckDBPyConnection, uids: Sequence[str]) -> None:
     """Make the temporary table `known`, by index: a join would read all of `instance`."""
     found = "SELECT SOPInstanceUID, instance_id, revision, root, path, digest FROM instance"
@@ -96,7 +105,7 @@ def look_up(db: duckdb.DuckDBPyConnection, uids: Sequence[str]) -> None:
 
 
 def account(
-    db: duckdb.DuckDBPyConnection, batch: Batch, thumbnails: int, relisted: frozenset[str]
+    db: duckdb.DuckDBPyConnection, batch: Batch, thumbnails: int, reopened: frozenset[str]
 ) -> Written:
     """Say what a batch came to, that was written just now."""
     states = db.execute("SELECT state, reason, count(*) FROM outcome GROUP BY ALL").fetchall()
@@ -109,7 +118,7 @@ def account(
     return Written(
         states=by_state,
         reasons=by_reason,
-        series=relisted | {uid for uid, _ in series},
+        series=reopened | {uid for uid, _ in series},
         instances=sum(count for _, count in series),
         thumbnails=thumbnails,
         problems=batch.problem.num_rows,

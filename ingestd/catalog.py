@@ -204,8 +204,8 @@ class Catalog:
             moved += thumbnails.moved
             for statement in derived.LOST if thumbnails.lost else ():
                 db.execute(statement, [thumbnails.lost, now])
-            relisted = batches.relist(db, batch)
-            return batches.account(db, batch, thumbnails.published, relisted)
+            reopened = batches.relist(db, batch) | batches.restored(db, outcomes)
+            return batches.account(db, batch, thumbnails.published, reopened)
 
     @contextmanager
     def _taking_back(self, moved: Sequence[tuple[str, str]]) -> Iterator[None]:

@@ -231,6 +231,61 @@ def test_an_instance_whose_only_file_was_overwritten_says_so(
     assert catalog.rows("SELECT count(*) FROM location WHERE SOPInstanceUID = '1.1'") == [(0,)]
 
 
+@pytest.mark.parametrize(
+    ("digest", "revision"),
+    [pytest.param(A, 1, id="the bytes that were lost"), pytest.param(B, 2, id="other bytes")],
+)
+def test_an_instance_that_was_lost_lives_on_in_the_next_file_that_brings_it(
+    catalog: Catalog, digest: str, revision: int
+) -> None:
+    catalog.write(batch(file("a", "1.1")), now=NOW)
+    catalog.write(batch(file("a", "2.2", "cc" * 16)), now=NOW)
+    catalog.write(batch(file("a", "3.3", "dd" * 16)), now=NOW)
+    lost = "SELECT SOPInstanceUID FROM problem WHERE kind = 'source_lost' ORDER BY 1"
+    assert catalog.rows(lost) == [("1.1",), ("2.2",)]
+    catalog.write(batch(file("b", "1.1", digest)), now=NOW)
+    assert states(catalog) == {"a": "cataloged", "b": "cataloged"}
+    assert catalog.rows(
+        "SELECT path, digest, revision FROM instance WHERE SOPInstanceUID = '1.1'"
+    ) == [("b", digest, revision)]
+    assert catalog.rows(lost) == [("2.2",)]
+
+
+def test_a_conflict_whose_rival_was_overwritten_is_the_instance(catalog: Catalog) -> None:
+    catalog.write(batch(file("a", "1.1"), file("b", "1.1", B)), now=NOW)
+    catalog.write(batch(file("a", "2.2", "cc" * 16)), now=NOW)
+    due = "SELECT path, state FROM file WHERE not_before_utc <= ?"
+    assert catalog.rows(due, NOW) == [("b", "retry")]
+    catalog.write(batch(file("b", "1.1", B)), now=NOW)
+    assert states(catalog) == {"a": "cataloged", "b": "cataloged"}
+    assert catalog.rows("SELECT path FROM instance WHERE SOPInstanceUID = '1.1'") == [("b",)]
+
+
+@pytest.mark.parametrize("back", ["a", "b"], ids=["where it was", "elsewhere"])
+@pytest.mark.parametrize(
+    ("built_s", "expected"),
+    [
+        pytest.param(-1, ("incomplete", 1), id="stacked with it"),
+        pytest.param(1, ("receiving", 2), id="stacked without it"),
+    ],
+)
+def test_a_series_is_stacked_again_when_what_it_was_stacked_without_is_back(
+    catalog: Catalog, back: str, built_s: float, expected: tuple[str, int]
+) -> None:
+    catalog.write(batch(file("a", "1.1"), file("c", "1.3")), now=NOW)
+    with catalog.transaction() as db:
+        db.execute("UPDATE file SET state = 'gone', state_utc = ? WHERE path = 'a'", [NOW])
+        db.execute("UPDATE series_state SET state = 'incomplete', evidence = 'gone: 1 of 2'")
+        db.execute(
+            "INSERT INTO volume (SeriesInstanceUID, stack, reason, revision, built_utc)"
+            " VALUES ('1.2', 0, 'missing_slices', 1, ?)",
+            [NOW + timedelta(seconds=built_s)],
+        )
+    written = catalog.write(batch(file(back, "1.1")), now=NOW + timedelta(seconds=2))
+    assert catalog.rows("SELECT state, revision FROM series_state") == [expected]
+    assert written.series == ({"1.2"} if expected[0] == "receiving" else set())
+
+
 def test_a_file_that_cannot_be_read_just_now_has_not_lost_its_instance(catalog: Catalog) -> None:
     catalog.write(batch(file("a")), now=NOW)
     catalog.write(batch(file("a", reason=Reason.TRANSIENT_IO, attempts=1)), now=NOW)
