@@ -7,23 +7,22 @@
 -- write_batch.sql and displaced.sql. A batch that meets nothing known needs two of them only.
 --
 -- Nothing here may read all of `instance` or `file`: a join with them costs more, with millions
--- of rows, than all the rest. So `known` is looked up by index, and `file` only read for instances
--- that come again from another path.
+-- of rows, than all the rest. So `known` is looked up by index, and of `file` only what is gone.
 
--- The file that an instance came from, as the ledger has it, when the instance comes from elsewhere.
-CREATE OR REPLACE TEMP TABLE own AS
-SELECT e.SOPInstanceUID, f.state_utc,
-    -- An archive has it when there is a detail; and what cannot be read just now is not lost.
-    CASE WHEN f.state = 'gone' THEN f.detail IS NULL
-        ELSE f.SOPInstanceUID IS DISTINCT FROM e.SOPInstanceUID AND f.not_before_utc IS NULL
-    END AS is_lost
-FROM file AS f
+-- Known instances that are in no file any more, as far as anybody has seen, and since when: theirs
+-- is gone, or was overwritten by another one, and there was no copy.
+CREATE OR REPLACE TEMP TABLE lost AS
+SELECT k.SOPInstanceUID, max(l.since_utc) AS since_utc
+FROM known AS k
 JOIN (
-    SELECT DISTINCT k.SOPInstanceUID, k.root, k.path
-    FROM known AS k
-    JOIN incoming_file AS f ON f.SOPInstanceUID = k.SOPInstanceUID
-    WHERE f.root <> k.root OR f.path <> k.path
-) AS e ON e.root = f.root AND e.path = f.path;
+    -- What went to an archive has a detail, and is the file of no instance: there may be millions.
+    SELECT root, path, NULL AS SOPInstanceUID, state_utc AS since_utc
+    FROM file WHERE state = 'gone' AND detail IS NULL
+    UNION ALL
+    SELECT root, path, SOPInstanceUID, at_utc FROM problem WHERE kind = 'source_lost'
+) AS l ON l.root = k.root AND l.path = k.path
+    AND coalesce(l.SOPInstanceUID, k.SOPInstanceUID) = k.SOPInstanceUID
+GROUP BY k.SOPInstanceUID;
 
 -- What each parsed file is to the catalog. An instance is the first file that brought its UID.
 CREATE OR REPLACE TEMP TABLE decided AS
@@ -32,14 +31,14 @@ WITH parsed AS (
         f.seq, f.root, f.path, f.digest, f.SOPInstanceUID, i.SeriesInstanceUID,
         known.instance_id, known.revision,
         known.root AS old_root, known.path AS old_path, known.digest AS old_digest,
-        coalesce(own.is_lost, false) AS old_is_lost,
+        lost.SOPInstanceUID IS NOT NULL AS old_is_lost,
         anew.seq IS NOT NULL AS is_anew,
         row_number() OVER same_uid AS nth,
         first_value(f.digest) OVER same_uid AS first_digest
     FROM incoming_file AS f
     JOIN incoming_instance AS i USING (seq)
     LEFT JOIN known ON known.SOPInstanceUID = f.SOPInstanceUID
-    LEFT JOIN own ON own.SOPInstanceUID = f.SOPInstanceUID
+    LEFT JOIN lost ON lost.SOPInstanceUID = f.SOPInstanceUID
     -- Somebody asked that all its rows be written anew (retries.py), though its bytes are known.
     LEFT JOIN (
         SELECT k.seq FROM (FROM incoming_file WHERE known) AS k
@@ -57,10 +56,10 @@ SELECT
         WHEN instance_id IS NULL THEN 'conflict'
         WHEN old_root = root AND old_path = path AND old_digest = digest AND NOT is_anew THEN 'same'
         WHEN old_root = root AND old_path = path THEN 'replaced'
-        -- The file it came from is gone, or holds something else, and here are its bytes: it moved.
+        -- The file it came from has it no more, and here are its bytes: it moved.
         WHEN old_digest = digest AND old_is_lost AND nth = 1 THEN 'moved'
         WHEN old_digest = digest THEN 'duplicate'
-        -- Its own bytes are gone, and these are the only ones that are left under its UID.
+        -- Its own bytes are lost, and these are the only ones that are left under its UID.
         WHEN old_is_lost AND nth = 1 THEN 'replaced'
         ELSE 'conflict'
     END AS outcome

@@ -88,7 +88,7 @@ SELECT d.SeriesInstanceUID, count(*) AS images
 FROM decided AS d
 JOIN series_state AS o USING (SeriesInstanceUID)
 LEFT JOIN prior AS p USING (seq)
-LEFT JOIN own ON own.SOPInstanceUID = d.SOPInstanceUID
+LEFT JOIN lost ON lost.SOPInstanceUID = d.SOPInstanceUID
 WHERE CASE d.outcome
         WHEN 'moved' THEN true
         WHEN 'same' THEN p.state = 'gone' OR p.SOPInstanceUID IS DISTINCT FROM d.SOPInstanceUID
@@ -96,7 +96,7 @@ WHERE CASE d.outcome
   AND (o.state = 'quiet' OR EXISTS (
     SELECT 1 FROM volume AS v
     WHERE v.SeriesInstanceUID = d.SeriesInstanceUID
-      AND v.built_utc >= if(d.outcome = 'moved', own.state_utc, p.state_utc)))
+      AND v.built_utc >= if(d.outcome = 'moved', lost.since_utc, p.state_utc)))
 GROUP BY d.SeriesInstanceUID;
 
 INSERT INTO event BY NAME
