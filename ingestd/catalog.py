@@ -5,6 +5,7 @@ has a cursor of its own that sees whole transactions only.
 """
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
@@ -27,6 +28,8 @@ from ingestd.tables import Batch
 log = get_logger()
 
 EVENT = "INSERT INTO event (at_utc, kind, root, SeriesInstanceUID, detail) VALUES (?, ?, ?, ?, ?)"
+
+CHECKPOINT_S = 10.0  #: how long a checkpoint waits for questions, and the writer with it
 
 
 def utc_now() -> datetime:
@@ -217,12 +220,27 @@ class Catalog:
             raise
 
     def checkpoint(self) -> None:
-        """Fold the write-ahead log into the file."""
+        """Fold the write-ahead log into the file.
+
+        DuckDB refuses while a question that began before the last commits is still answered: it
+        is waited for, and nobody writes meanwhile, or the next one would be in the way.
+
+        raises  IngestError, also when such a question takes longer than CHECKPOINT_S
+        """
+        until_s = time.monotonic() + CHECKPOINT_S
         with self._writing:
-            try:
-                self._db.execute("CHECKPOINT")
-            except duckdb.Error as error:
-                raise halting(error) from error
+            while True:
+                try:
+                    self._db.execute("CHECKPOINT")
+                except duckdb.TransactionException as error:
+                    if time.monotonic() > until_s:
+                        words = "a question that takes long is in the way; try again"
+                        raise IngestError(Reason.CATALOG_BROKEN, words) from error
+                    time.sleep(0.02)
+                except duckdb.Error as error:
+                    raise halting(error) from error
+                else:
+                    return
 
     def still(self) -> AbstractContextManager[object]:
         """Let nobody write meanwhile."""

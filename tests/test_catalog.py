@@ -1,3 +1,4 @@
+import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -474,6 +475,22 @@ def pictured(rows: Batch, name: str) -> Batch:
         tag=rows.tag,
         problem=rows.problem,
     )
+
+
+def test_a_checkpoint_waits_for_a_question_that_began_before_the_last_commit(
+    catalog: Catalog,
+) -> None:
+    catalog.write(batch(file("a")), now=NOW)
+    with catalog.cursor() as reader:
+        reader.execute("BEGIN TRANSACTION READ ONLY")
+        reader.execute("SELECT digest FROM instance").fetchall()
+        catalog.write(batch(file("a", digest=B)), now=NOW)
+        answered = threading.Timer(0.5, lambda: reader.execute("COMMIT"))
+        answered.start()
+        catalog.checkpoint()
+        answered.join()
+    log_file = catalog.state / "catalog.duckdb.wal"
+    assert not log_file.exists() or log_file.stat().st_size == 0
 
 
 def test_the_thumbnail_of_a_conflicting_file_never_takes_the_name(catalog: Catalog) -> None:
