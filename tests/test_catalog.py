@@ -252,6 +252,26 @@ def test_an_instance_that_was_lost_lives_on_in_the_next_file_that_brings_it(
     assert catalog.rows(lost) == [("2.2",)]
 
 
+@pytest.mark.parametrize(
+    ("second", "expected"),
+    [
+        pytest.param(B, "duplicate", id="the same bytes"),
+        pytest.param(A, "conflict", id="the bytes that were lost"),
+    ],
+)
+@pytest.mark.parametrize("where", ["a", "b"], ids=["in place", "in another file"])
+def test_of_two_files_in_one_batch_the_second_is_held_against_the_first(
+    catalog: Catalog, where: str, second: str, expected: str
+) -> None:
+    catalog.write(batch(file("a", "1.1")), now=NOW)
+    if where == "b":
+        with catalog.transaction() as db:
+            db.execute("UPDATE file SET state = 'gone'")
+    catalog.write(batch(file(where, "1.1", B), file("c", "1.1", second)), now=NOW)
+    assert states(catalog) == {"a": "gone", where: "cataloged", "c": expected}
+    assert catalog.rows("SELECT path, digest FROM instance") == [(where, B)]
+
+
 def test_a_conflict_whose_rival_was_overwritten_is_the_instance(catalog: Catalog) -> None:
     catalog.write(batch(file("a", "1.1"), file("b", "1.1", B)), now=NOW)
     catalog.write(batch(file("a", "2.2", "cc" * 16)), now=NOW)

@@ -31,7 +31,9 @@ WITH parsed AS (
         f.seq, f.root, f.path, f.digest, f.SOPInstanceUID, i.SeriesInstanceUID,
         known.instance_id, known.revision,
         known.root AS old_root, known.path AS old_path, known.digest AS old_digest,
-        lost.SOPInstanceUID IS NOT NULL AS old_is_lost,
+        max(f.digest) FILTER (known.root = f.root AND known.path = f.path)
+            OVER (PARTITION BY f.SOPInstanceUID) AS own_digest,
+        lost.SOPInstanceUID IS NOT NULL AND own_digest IS NULL AS is_next,
         anew.seq IS NOT NULL AS is_anew,
         row_number() OVER same_uid AS nth,
         first_value(f.digest) OVER same_uid AS first_digest
@@ -56,11 +58,9 @@ SELECT
         WHEN instance_id IS NULL THEN 'conflict'
         WHEN old_root = root AND old_path = path AND old_digest = digest AND NOT is_anew THEN 'same'
         WHEN old_root = root AND old_path = path THEN 'replaced'
-        -- The file it came from has it no more, and here are its bytes: it moved.
-        WHEN old_digest = digest AND old_is_lost AND nth = 1 THEN 'moved'
-        WHEN old_digest = digest THEN 'duplicate'
-        -- Its own bytes are lost, and these are the only ones that are left under its UID.
-        WHEN old_is_lost AND nth = 1 THEN 'replaced'
+        -- The file it came from has it no more: it moved here, or these are the bytes that are left.
+        WHEN is_next AND nth = 1 THEN if(old_digest = digest, 'moved', 'replaced')
+        WHEN digest = if(is_next, first_digest, coalesce(own_digest, old_digest)) THEN 'duplicate'
         ELSE 'conflict'
     END AS outcome
 FROM parsed;

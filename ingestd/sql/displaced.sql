@@ -96,7 +96,9 @@ WHERE CASE d.outcome
   AND (o.state = 'quiet' OR EXISTS (
     SELECT 1 FROM volume AS v
     WHERE v.SeriesInstanceUID = d.SeriesInstanceUID
-      AND v.built_utc >= if(d.outcome = 'moved', lost.since_utc, p.state_utc)))
+      AND v.built_utc >= if(d.outcome = 'moved', lost.since_utc, p.state_utc))
+    -- All of it was away when it was its turn.
+    OR NOT EXISTS (SELECT 1 FROM volume AS v WHERE v.SeriesInstanceUID = d.SeriesInstanceUID))
 GROUP BY d.SeriesInstanceUID;
 
 INSERT INTO event BY NAME
