@@ -29,6 +29,8 @@ KNOWN = (Step("make way", sql.MAKE_WAY), *NEW, Step("displaced", sql.DISPLACED))
 REFUSED = Step("refused", sql.WRITE_REFUSED)
 LISTED = Step("listed", sql.WRITE_LISTED)
 
+RESTORED = "SELECT SeriesInstanceUID FROM restored"
+
 #: Of these a media directory was read before, which may say otherwise now.
 READ_ANEW = "SELECT 1 FROM prior WHERE reason = 'dicomdir' LIMIT 1"
 
@@ -86,37 +88,24 @@ def relist(db: duckdb.DuckDBPyConnection, batch: Batch) -> frozenset[str]:
     return frozenset(uid for (uid,) in db.execute("FROM relisted").fetchall())
 
 
-#: Of what is known, that its file is gone, or holds other bytes by now and has no copy. What went
-#: to an archive has a detail, and is the file of no instance: there may be millions.
-GONE = (
-    """
-    UPDATE known SET is_gone = true FROM file AS f
-    WHERE f.state = 'gone' AND f.detail IS NULL AND f.root = known.root AND f.path = known.path
-    """,
-    """
-    UPDATE known SET is_gone = true
-    WHERE SOPInstanceUID IN (SELECT SOPInstanceUID FROM problem WHERE kind = 'source_lost')
-    """,
-)
+def restored(db: duckdb.DuckDBPyConnection, outcomes: dict[int, str]) -> frozenset[str]:
+    """Give the series of which something is back, that were stacked without it."""
+    if set(outcomes.values()) <= {"new"}:
+        return frozenset()
+    return frozenset(uid for (uid,) in db.execute(RESTORED).fetchall())
 
 
 def look_up(db: duckdb.DuckDBPyConnection, uids: Sequence[str]) -> None:
     """Make the temporary table `known`, by index: a join would read all of `instance`."""
-    found = (
-        "SELECT SOPInstanceUID, instance_id, revision, root, path, digest, false AS is_gone"
-        " FROM instance"
-    )
+    found = "SELECT SOPInstanceUID, instance_id, revision, root, path, digest FROM instance"
     db.execute(f"CREATE OR REPLACE TEMP TABLE known AS {found} LIMIT 0")
     for at in range(0, len(uids), LOOK_UP):
         some = uids[at : at + LOOK_UP]
         db.execute(f"INSERT INTO known {found} WHERE SOPInstanceUID IN $1", [some])
-    if db.execute("SELECT 1 FROM known LIMIT 1").fetchall():
-        for statement in GONE:
-            db.execute(statement)
 
 
 def account(
-    db: duckdb.DuckDBPyConnection, batch: Batch, thumbnails: int, relisted: frozenset[str]
+    db: duckdb.DuckDBPyConnection, batch: Batch, thumbnails: int, reopened: frozenset[str]
 ) -> Written:
     """Say what a batch came to, that was written just now."""
     states = db.execute("SELECT state, reason, count(*) FROM outcome GROUP BY ALL").fetchall()
@@ -129,7 +118,7 @@ def account(
     return Written(
         states=by_state,
         reasons=by_reason,
-        series=relisted | {uid for uid, _ in series},
+        series=reopened | {uid for uid, _ in series},
         instances=sum(count for _, count in series),
         thumbnails=thumbnails,
         problems=batch.problem.num_rows,

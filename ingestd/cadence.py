@@ -31,6 +31,11 @@ def next_sweep_s(
     return max(min(wish_s, limit_s) if polled else limit_s, ended_s + HALF * took_s)
 
 
+def next_part_s(began_s: float, ended_s: float, hot_s: float) -> float:
+    """Say when hot folders are to be listed again: half of the time is for the others."""
+    return max(began_s + hot_s, ended_s + HALF * (ended_s - began_s))
+
+
 class Hot:
     """The folders of a root that changed lately, and those above them: new ones appear there."""
 

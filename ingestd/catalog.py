@@ -5,6 +5,7 @@ has a cursor of its own that sees whole transactions only.
 """
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ import pyarrow as pa
 
 from ingestd import batches, derived, engine, research, sql
 from ingestd.aside import copy_aside
-from ingestd.errors import IngestError, StateError
+from ingestd.errors import IngestError, Reason, StateError
 from ingestd.files import CATALOG_NAME
 from ingestd.log import get_logger
 from ingestd.model import Past, Patience, Sighting, Written
@@ -27,6 +28,8 @@ from ingestd.tables import Batch
 log = get_logger()
 
 EVENT = "INSERT INTO event (at_utc, kind, root, SeriesInstanceUID, detail) VALUES (?, ?, ?, ?, ?)"
+
+CHECKPOINT_S = 10.0  #: how long a checkpoint waits for questions, and the writer with it
 
 
 def utc_now() -> datetime:
@@ -232,8 +235,8 @@ class Catalog:
             moved += thumbnails.moved
             for statement in derived.LOST if thumbnails.lost else ():
                 db.execute(statement, [thumbnails.lost, now])
-            relisted = batches.relist(db, batch)
-            return batches.account(db, batch, thumbnails.published, relisted)
+            reopened = batches.relist(db, batch) | batches.restored(db, outcomes)
+            return batches.account(db, batch, thumbnails.published, reopened)
 
     @contextmanager
     def _taking_back(self, moved: Sequence[tuple[str, str]]) -> Iterator[None]:
@@ -253,15 +256,27 @@ class Catalog:
     def checkpoint(self) -> None:
         """Fold the write-ahead log into the file.
 
-        raises  as `transaction`
+        DuckDB refuses while a question that began before the last commits is still answered: it
+        is waited for, and nobody writes meanwhile, or the next one would be in the way.
+
+        raises  IngestError, also when such a question takes longer than CHECKPOINT_S
         """
         if self.damaged is not None:
             raise self.damaged
+        until_s = time.monotonic() + CHECKPOINT_S
         with self._writing:
-            try:
-                self._db.execute("CHECKPOINT")
-            except duckdb.Error as error:
-                raise self._halting(error) from error
+            while True:
+                try:
+                    self._db.execute("CHECKPOINT")
+                except duckdb.TransactionException as error:
+                    if time.monotonic() > until_s:
+                        words = "a question that takes long is in the way; try again"
+                        raise IngestError(Reason.CATALOG_BROKEN, words) from error
+                    time.sleep(0.02)
+                except duckdb.Error as error:
+                    raise self._halting(error) from error
+                else:
+                    return
 
     def still(self) -> AbstractContextManager[object]:
         """Let nobody write meanwhile."""

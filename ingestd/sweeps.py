@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from ingestd import config
-from ingestd.cadence import Hot, next_sweep_s
+from ingestd.cadence import Hot, next_part_s, next_sweep_s
 from ingestd.log import get_logger
 from ingestd.reach import Reach, beat
 from ingestd.rollcall import RollCall
@@ -61,7 +61,7 @@ class Sweeps:
         self._whole: _Listing | None = None
         self._part: _Listing | None = None
         self._next_s = 0.0
-        self._listed_s = 0.0
+        self._next_part_s = 0.0
 
     def begin_anew(self) -> None:
         """Take the root for another one: list all of it now."""
@@ -98,7 +98,7 @@ class Sweeps:
     @property
     def due_s(self) -> float:
         """When the next listing begins, on our monotonic clock."""
-        part_s = self._listed_s + self._settings.hot_s if self.polled else float("inf")
+        part_s = self._next_part_s if self.polled else float("inf")
         return min(part_s, float("inf") if self._whole else self._next_s)
 
     def advance(self, room: int, still_same: Callable[[], bool]) -> str | None:
@@ -110,7 +110,7 @@ class Sweeps:
         now_s = time.monotonic()
         if self._whole is None and now_s >= self._next_s:
             self._begin(now_s)
-        elif self.polled and self._part is None and now_s >= self._listed_s + self._settings.hot_s:
+        elif self.polled and self._part is None and now_s >= self._next_part_s:
             self._begin_part(now_s)
         if self._part is not None and room > STRETCH:
             self._go_on_part(self._part)
@@ -128,7 +128,7 @@ class Sweeps:
 
         stretches = sweep(self._root, self._ignored, stretch=STRETCH, enter=enter, beat=beat)
         self._whole = _Listing(stretches, now_s, folders=names)
-        self._listed_s = now_s
+        self._next_part_s = now_s + self._settings.hot_s
 
     def _begin_part(self, now_s: float) -> None:
         known, names, fresh = self._known, set[int](), list[str]()
@@ -142,7 +142,7 @@ class Sweeps:
 
         hot = self._hot.folders(now_s)
         self._part = _Listing(self._list_parts(hot, enter), now_s, folders=names, fresh=fresh)
-        self._listed_s = now_s
+        self._next_part_s = now_s + self._settings.hot_s
 
     def _list_parts(self, folders: Sequence[str], enter: Callable[[str], bool]) -> Iterator[Seen]:
         listed = partial(sweep, self._root, self._ignored, stretch=STRETCH, enter=enter, beat=beat)
@@ -177,6 +177,7 @@ class Sweeps:
         for folder in part.fresh:
             self._hot.note(folder, time.monotonic())
         self._part = None
+        self._next_part_s = next_part_s(part.since_s, time.monotonic(), self._settings.hot_s)
 
     def _go_on(self, whole: _Listing, still_same: Callable[[], bool]) -> str | None:
         seen = self._next(whole)

@@ -1,6 +1,6 @@
 import pytest
 
-from ingestd.cadence import HOT_FOR_S, Hot, next_sweep_s
+from ingestd.cadence import HOT_FOR_S, Hot, next_part_s, next_sweep_s
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,17 @@ def test_next_sweep_s(took_s: float, polled: bool, chance: float, expected: floa
         100, 100 + took_s, polled=polled, hot_s=10, full_sweep_s=300, chance=chance
     )
     assert found == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("took_s", "expected"),
+    [
+        pytest.param(1, 110, id="every hot_s"),
+        pytest.param(8, 116, id="unless that is more than half of the time"),
+    ],
+)
+def test_next_part_s(took_s: float, expected: float) -> None:
+    assert next_part_s(100, 100 + took_s, hot_s=10) == expected
 
 
 def test_a_folder_that_changed_is_hot_for_a_while_and_so_are_those_above_it() -> None:

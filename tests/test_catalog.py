@@ -1,6 +1,7 @@
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -263,6 +264,61 @@ def test_an_image_that_was_overwritten_is_found_again(
         assert cursor.execute(wrong, {"parts": 1, "part": 0}).fetchall() == []
 
 
+@pytest.mark.parametrize(
+    ("second", "expected"),
+    [
+        pytest.param(B, "duplicate", id="the same bytes"),
+        pytest.param(A, "conflict", id="the bytes that were lost"),
+    ],
+)
+@pytest.mark.parametrize("where", ["a", "b"], ids=["in place", "in another file"])
+def test_of_two_files_in_one_batch_the_second_is_held_against_the_first(
+    catalog: Catalog, where: str, second: str, expected: str
+) -> None:
+    catalog.write(batch(file("a", "1.1")), now=NOW)
+    if where == "b":
+        with catalog.transaction() as db:
+            db.execute("UPDATE file SET state = 'gone'")
+    catalog.write(batch(file(where, "1.1", B), file("c", "1.1", second)), now=NOW)
+    assert states(catalog) == {"a": "gone", where: "cataloged", "c": expected}
+    assert catalog.rows("SELECT path, digest FROM instance") == [(where, B)]
+
+
+def test_a_conflict_whose_rival_was_overwritten_is_the_instance(catalog: Catalog) -> None:
+    catalog.write(batch(file("a", "1.1"), file("b", "1.1", B)), now=NOW)
+    catalog.write(batch(file("a", "2.2", "cc" * 16)), now=NOW)
+    due = "SELECT path, state FROM file WHERE not_before_utc <= ?"
+    assert catalog.rows(due, NOW) == [("b", "retry")]
+    catalog.write(batch(file("b", "1.1", B)), now=NOW)
+    assert states(catalog) == {"a": "cataloged", "b": "cataloged"}
+    assert catalog.rows("SELECT path FROM instance WHERE SOPInstanceUID = '1.1'") == [("b",)]
+
+
+@pytest.mark.parametrize("back", ["a", "b"], ids=["where it was", "elsewhere"])
+@pytest.mark.parametrize(
+    ("built_s", "expected"),
+    [
+        pytest.param(-1, ("incomplete", 1), id="stacked with it"),
+        pytest.param(1, ("receiving", 2), id="stacked without it"),
+    ],
+)
+def test_a_series_is_stacked_again_when_what_it_was_stacked_without_is_back(
+    catalog: Catalog, back: str, built_s: float, expected: tuple[str, int]
+) -> None:
+    catalog.write(batch(file("a", "1.1"), file("c", "1.3")), now=NOW)
+    with catalog.transaction() as db:
+        db.execute("UPDATE file SET state = 'gone', state_utc = ? WHERE path = 'a'", [NOW])
+        db.execute("UPDATE series_state SET state = 'incomplete', evidence = 'gone: 1 of 2'")
+        db.execute(
+            "INSERT INTO volume (SeriesInstanceUID, stack, reason, revision, built_utc)"
+            " VALUES ('1.2', 0, 'missing_slices', 1, ?)",
+            [NOW + timedelta(seconds=built_s)],
+        )
+    written = catalog.write(batch(file(back, "1.1")), now=NOW + timedelta(seconds=2))
+    assert catalog.rows("SELECT state, revision FROM series_state") == [expected]
+    assert written.series == ({"1.2"} if expected[0] == "receiving" else set())
+
+
 def test_a_file_that_cannot_be_read_just_now_has_not_lost_its_instance(catalog: Catalog) -> None:
     catalog.write(batch(file("a")), now=NOW)
     catalog.write(batch(file("a", reason=Reason.TRANSIENT_IO, attempts=1)), now=NOW)
@@ -510,6 +566,22 @@ def pictured(rows: Batch, name: str) -> Batch:
         tag=rows.tag,
         problem=rows.problem,
     )
+
+
+def test_a_checkpoint_waits_for_a_question_that_began_before_the_last_commit(
+    catalog: Catalog,
+) -> None:
+    catalog.write(batch(file("a")), now=NOW)
+    with catalog.cursor() as reader:
+        reader.execute("BEGIN TRANSACTION READ ONLY")
+        reader.execute("SELECT digest FROM instance").fetchall()
+        catalog.write(batch(file("a", digest=B)), now=NOW)
+        answered = threading.Timer(0.5, lambda: reader.execute("COMMIT"))
+        answered.start()
+        catalog.checkpoint()
+        answered.join()
+    log_file = catalog.state / "catalog.duckdb.wal"
+    assert not log_file.exists() or log_file.stat().st_size == 0
 
 
 def test_the_thumbnail_of_a_conflicting_file_never_takes_the_name(catalog: Catalog) -> None:

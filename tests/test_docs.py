@@ -34,6 +34,7 @@ def test_each_worked_query_runs_and_answers(scanned: Path, title: str, sql: str)
 
 SQL_PAGE = (DOCS / "sql.md").read_text()
 PLACE = "/var/lib/ingestd"
+RELIABILITY = (DOCS / "reliability.md").read_text()
 
 
 def blocks(language: str) -> list[str]:
@@ -97,6 +98,13 @@ def test_the_page_of_hooks_has_each_kind_of_event_and_no_other() -> None:
     page = (DOCS / "hooks.md").read_text()
     rows = re.findall(r"^\| (`[^|]+) \|", page, re.MULTILINE)
     assert {kind for row in rows for kind in re.findall(r"`(\w+)`", row)} == {*get_args(Kind)}
+
+
+def test_every_test_that_the_page_of_reliability_names_is_there() -> None:
+    named = set(re.findall(r"`(?:tests/)?(?:system/)?(test_\w+\.py)`", RELIABILITY))
+    there = {path.name for path in Path(__file__).parent.rglob("test_*.py")}
+    assert len(named) > 10
+    assert named - there == set()
 
 
 def test_each_decision_has_a_number_a_title_and_a_date() -> None:

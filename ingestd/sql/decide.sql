@@ -3,12 +3,26 @@
 -- Comes in as views: incoming_file, incoming_instance, incoming_tag, incoming_problem (the
 -- schemas of ingestd/tables.py), verdict (reason, verdict) and setting (one row: at_utc,
 -- attempts, first_s, limit_s); and as a temporary table `known`: the rows of `instance` that the
--- batch is about, and whether the file of each is gone (batches.py). All four steps run inside one
--- transaction: this one, make_way.sql, write_batch.sql and displaced.sql. A batch that meets nothing
--- known needs two of them only.
+-- batch is about. All four steps run inside one transaction: this one, make_way.sql,
+-- write_batch.sql and displaced.sql. A batch that meets nothing known needs two of them only.
 --
 -- Nothing here may read all of `instance` or `file`: a join with them costs more, with millions
--- of rows, than all the rest. So `known` is looked up by index.
+-- of rows, than all the rest. So `known` is looked up by index, and of `file` only what is gone.
+
+-- Known instances that are in no file any more, as far as anybody has seen, and since when: theirs
+-- is gone, or was overwritten by another one, and there was no copy.
+CREATE OR REPLACE TEMP TABLE lost AS
+SELECT k.SOPInstanceUID, max(l.since_utc) AS since_utc
+FROM known AS k
+JOIN (
+    -- What went to an archive has a detail, and is the file of no instance: there may be millions.
+    SELECT root, path, NULL AS SOPInstanceUID, state_utc AS since_utc
+    FROM file WHERE state = 'gone' AND detail IS NULL
+    UNION ALL
+    SELECT root, path, SOPInstanceUID, at_utc FROM problem WHERE kind = 'source_lost'
+) AS l ON l.root = k.root AND l.path = k.path
+    AND coalesce(l.SOPInstanceUID, k.SOPInstanceUID) = k.SOPInstanceUID
+GROUP BY k.SOPInstanceUID;
 
 -- What each parsed file is to the catalog. An instance is the first file that brought its UID.
 CREATE OR REPLACE TEMP TABLE decided AS
@@ -17,13 +31,16 @@ WITH parsed AS (
         f.seq, f.root, f.path, f.digest, f.SOPInstanceUID, i.SeriesInstanceUID,
         known.instance_id, known.revision,
         known.root AS old_root, known.path AS old_path, known.digest AS old_digest,
-        known.is_gone AS old_is_gone,
+        max(f.digest) FILTER (known.root = f.root AND known.path = f.path)
+            OVER (PARTITION BY f.SOPInstanceUID) AS own_digest,
+        lost.SOPInstanceUID IS NOT NULL AND own_digest IS NULL AS is_next,
         anew.seq IS NOT NULL AS is_anew,
         row_number() OVER same_uid AS nth,
         first_value(f.digest) OVER same_uid AS first_digest
     FROM incoming_file AS f
     JOIN incoming_instance AS i USING (seq)
     LEFT JOIN known ON known.SOPInstanceUID = f.SOPInstanceUID
+    LEFT JOIN lost ON lost.SOPInstanceUID = f.SOPInstanceUID
     -- Somebody asked that all its rows be written anew (retries.py), though its bytes are known.
     LEFT JOIN (
         SELECT k.seq FROM (FROM incoming_file WHERE known) AS k
@@ -41,11 +58,9 @@ SELECT
         WHEN instance_id IS NULL THEN 'conflict'
         WHEN old_root = root AND old_path = path AND old_digest = digest AND NOT is_anew THEN 'same'
         WHEN old_root = root AND old_path = path THEN 'replaced'
-        -- The file it came from is gone and here are its bytes: it moved.
-        WHEN old_digest = digest AND old_is_gone AND nth = 1 THEN 'moved'
-        WHEN old_digest = digest THEN 'duplicate'
-        -- Its own file is gone, and these are the only bytes that are left under its UID.
-        WHEN old_is_gone AND nth = 1 THEN 'replaced'
+        -- The file it came from has it no more: it moved here, or these are the bytes that are left.
+        WHEN is_next AND nth = 1 THEN if(old_digest = digest, 'moved', 'replaced')
+        WHEN digest = if(is_next, first_digest, coalesce(own_digest, old_digest)) THEN 'duplicate'
         ELSE 'conflict'
     END AS outcome
 FROM parsed;

@@ -49,6 +49,14 @@ FROM displaced AS d
 CROSS JOIN setting AS s
 WHERE d.instance_id NOT IN (SELECT instance_id FROM refuge);
 
+-- A conflict whose rival is lost is read again: now it is the instance.
+UPDATE file SET state = 'retry', reason = 'still_changing', attempts = 0,
+    detail = 'the file that brought this UID first holds something else', not_before_utc = s.at_utc
+FROM displaced AS d
+CROSS JOIN setting AS s
+WHERE file.SOPInstanceUID = d.SOPInstanceUID AND file.state = 'conflict'
+  AND d.instance_id NOT IN (SELECT instance_id FROM refuge);
+
 INSERT INTO event BY NAME
 SELECT s.at_utc, 'source_lost' AS kind, d.root, d.SeriesInstanceUID, 'path ' || left(sha256(d.path), 12) AS detail
 FROM displaced AS d
@@ -72,3 +80,39 @@ FROM (
     FROM displaced WHERE instance_id NOT IN (SELECT instance_id FROM refuge)
 ) AS lost
 WHERE series_state.SeriesInstanceUID = lost.SeriesInstanceUID;
+
+-- A series that was stacked while some of it was away is stacked again, now that it is back. Leaves
+-- behind the temporary table `restored`.
+CREATE OR REPLACE TEMP TABLE restored AS
+SELECT d.SeriesInstanceUID, count(*) AS images
+FROM decided AS d
+JOIN series_state AS o USING (SeriesInstanceUID)
+LEFT JOIN prior AS p USING (seq)
+LEFT JOIN lost ON lost.SOPInstanceUID = d.SOPInstanceUID
+WHERE CASE d.outcome
+        WHEN 'moved' THEN true
+        WHEN 'same' THEN p.state = 'gone' OR p.SOPInstanceUID IS DISTINCT FROM d.SOPInstanceUID
+        ELSE false END
+  AND (o.state = 'quiet' OR EXISTS (
+    SELECT 1 FROM volume AS v
+    WHERE v.SeriesInstanceUID = d.SeriesInstanceUID
+      AND v.built_utc >= if(d.outcome = 'moved', lost.since_utc, p.state_utc))
+    -- All of it was away when it was its turn.
+    OR NOT EXISTS (SELECT 1 FROM volume AS v WHERE v.SeriesInstanceUID = d.SeriesInstanceUID))
+GROUP BY d.SeriesInstanceUID;
+
+INSERT INTO event BY NAME
+SELECT s.at_utc, 'series_reopened' AS kind, r.SeriesInstanceUID,
+    format('{} back after it was {}', r.images, o.state) AS detail
+FROM restored AS r
+JOIN series_state AS o USING (SeriesInstanceUID)
+CROSS JOIN setting AS s
+WHERE o.state IN ('complete', 'incomplete', 'unknown');
+
+UPDATE series_state SET
+    state = 'receiving',
+    evidence = NULL, expected = NULL, found = NULL, missing = NULL,
+    revision = series_state.revision
+        + CASE WHEN series_state.state IN ('receiving', 'quiet') THEN 0 ELSE 1 END
+FROM restored AS r
+WHERE series_state.SeriesInstanceUID = r.SeriesInstanceUID;

@@ -4,7 +4,8 @@
 
 -- What the ledger says of these paths so far.
 CREATE OR REPLACE TEMP TABLE prior AS
-SELECT f.seq, old.root, old.path, old.state, old.reason, old.digest, old.SOPInstanceUID
+SELECT f.seq, old.root, old.path, old.state, old.reason, old.digest, old.SOPInstanceUID,
+    old.state_utc
 FROM (FROM incoming_file WHERE known) AS f
 JOIN file AS old ON old.root = f.root AND old.path = f.path;
 
@@ -15,12 +16,12 @@ WHERE instance_id IN (SELECT instance_id FROM decided WHERE outcome = 'replaced'
 DELETE FROM instance
 WHERE instance_id IN (SELECT instance_id FROM decided WHERE outcome = 'replaced');
 
--- That the file of another instance was overwritten stays true, whatever comes here next.
+-- That an instance was lost there is said until it is back, wherever that is.
 DELETE FROM problem USING incoming_file AS f
 WHERE problem.root = f.root AND problem.path = f.path AND problem.kind <> 'source_lost';
 
 DELETE FROM problem USING decided AS d
-WHERE problem.kind = 'source_lost' AND problem.SOPInstanceUID = d.SOPInstanceUID
+WHERE problem.SOPInstanceUID = d.SOPInstanceUID AND problem.kind = 'source_lost'
   AND d.outcome IN ('same', 'moved', 'replaced');
 
 UPDATE instance

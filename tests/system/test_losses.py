@@ -165,7 +165,9 @@ def test_a_series_that_was_being_stacked_is_stacked_all_the_same(
     thick_series(daemon.drop / "series", slices=60)
     wait_for(lambda: daemon.one("SELECT count(*) FROM series_state WHERE state <> 'receiving'"))
     if who == "a worker":
-        for worker in workers_of(daemon.process.pid):
+        workers = workers_of(os.getpid())  # We are in front of the daemon.
+        assert workers
+        for worker in workers:
             os.kill(worker, signal.SIGKILL)
     else:
         assert daemon.stop() == 0

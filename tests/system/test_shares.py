@@ -3,19 +3,18 @@
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pydicom
 import pytest
-from daemons import COMMAND, ENDS_S, Running, wait_for
+from daemons import COMMAND, Running, wait_for
 from pydicom.data import get_testdata_file
+from shares import Share
 
 import ingestd
 
-FAULTFS = Path(__file__).parents[1] / "faultfs.py"
 CT_FOLDER = Path(str(get_testdata_file("98892001/CT5N/2062", download=False))).parent
 CT_FILES = sorted(CT_FOLDER.iterdir())
 NOT_GONE = "SELECT count(*) FROM file WHERE state = 'gone'"
@@ -29,34 +28,6 @@ QUICK = {
     "INGESTD_WORKERS__DEADLINE_S": "1.5",
     "INGESTD_RETRY__FIRST_S": "0.2",
 }
-
-
-class Share:
-    """A folder that is shown by FUSE."""
-
-    def __init__(self, place: Path) -> None:
-        self.inside, self.mountpoint = place / "inside", place / "share"
-        self._control = place / "control"
-        self.inside.mkdir()
-        self.mountpoint.mkdir()
-        self._control.touch()
-
-    def mount(self) -> None:
-        command = [sys.executable, FAULTFS, self.inside, self.mountpoint, self._control]
-        self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        wait_for(lambda: self.mountpoint.is_mount() or self.process.poll() is not None)
-        if not self.mountpoint.is_mount():
-            pytest.skip("needs the right to mount by FUSE")
-
-    def fails(self, *lines: str) -> None:
-        whole = self._control.with_name("whole")
-        whole.write_text("".join(f"{line}\n" for line in lines))
-        whole.replace(self._control)
-
-    def unmount(self) -> None:
-        self.fails()
-        subprocess.run(["umount", "-l", self.mountpoint], check=True)
-        self.process.wait(ENDS_S)
 
 
 @pytest.fixture
