@@ -106,13 +106,13 @@ class Series:
         with self._lock:
             return next((held.halts for held in self._trouble.values() if held.halts), None)
 
-    def tick(self, *, quiet_s: float | None = None) -> None:
-        """Start on series that are quiet by now, no more at once than there are workers."""
+    def tick(self, *, quiet_s: float | None = None) -> bool:
+        """Start on series that are quiet, if workers are free; say whether there were any."""
         quiet_s = self._settings.series.quiet_s if quiet_s is None else quiet_s
         self._tell(judging.judge_doubted(self._catalog, self._now()))
         self._hasten(quiet_s)
         if not (taken := self._take_quiet(self._clock() - quiet_s)):
-            return
+            return False
         try:
             jobs = self._call_quiet(taken)
         except BaseException:
@@ -125,6 +125,16 @@ class Series:
                 self._begin(job)
         else:
             self._close([Closing(job, *NOTHING) for job in jobs])
+        return True
+
+    def wait_for_room(self, limit_s: float) -> None:
+        """Wait until one more may be begun."""
+        with self._lock:
+            self._lock.wait_for(lambda: len(self._under_way) < self._room, limit_s)
+
+    @property
+    def _room(self) -> int:
+        return self._pool.processes if self._needs_workers else AT_ONCE
 
     def finish(self, tick: Callable[[], bool]) -> None:
         """Judge every series that is open, now; call `tick` meanwhile, until it says to stop.
@@ -169,11 +179,9 @@ class Series:
     def _take_quiet(self, before_s: float) -> list[str]:
         now_s = self._clock()
         with self._lock:
-            room = self._pool.processes if self._needs_workers else AT_ONCE
-            free = room - len(self._under_way)
             taken: list[str] = []
             for uid, arrived_s in self._arrived.items():
-                if len(taken) >= free:
+                if len(taken) >= self._room - len(self._under_way):
                     break
                 trouble = self._trouble.get(uid)
                 due = trouble is None or trouble.next_s <= now_s

@@ -141,9 +141,10 @@ class Daemon:
     def _schedule(self, settings: config.Config) -> None:
         """Say what is done again and again, and how often."""
         series, first_s = settings.series, settings.retry.first_s
-        tick_s = min(5.0, series.quiet_s / 4, series.counted_quiet_s)
+        tick_s = max(0.2, min(5.0, series.quiet_s / 4, series.counted_quiet_s))
+        self.space.stack_s = 0.8 * tick_s
         for job, every_s in (
-            (self.space.stack, max(0.2, tick_s)),
+            (self.space.stack, tick_s),
             (self.scouts.retry, max(0.2, min(5.0, first_s))),
             (self.space.look, SPACE_S),
             (self.upkeep.check_derived, LOOK_S),

@@ -1,8 +1,11 @@
 """Wiring. Free space: below a limit no work is taken; with room again all goes on by itself."""
 
+import time
+
 from ingestd.errors import IngestError, Reason
 from ingestd.files import free_bytes
 from ingestd.log import get_logger
+from ingestd.workers import PoolClosed
 from ingestd.works import Works
 
 log = get_logger()
@@ -15,6 +18,7 @@ class Space:
         self.free: dict[str, float] = {}  #: bytes, by folder
         self.halted: Reason | None = None  #: why series are not judged
         self.is_short = False  #: a disk of ours is nearly full
+        self.stack_s = 0.0  #: so long `stack` goes on with one series after the other
         self._works = works
         self._told: str | None = None
 
@@ -51,15 +55,25 @@ class Space:
 
         raises  IngestError when the catalog cannot be written
         """
+        until_s = time.monotonic() + self.stack_s
+        while self._may_stack:
+            try:
+                more = self._works.series.tick()
+            except PoolClosed:  # We stop.
+                return
+            except IngestError as error:
+                self.halted = error.reason
+                raise
+            self.halted = None
+            left_s = until_s - time.monotonic()
+            if not more or left_s <= 0:
+                return
+            self._works.series.wait_for_room(left_s)
+
+    @property
+    def _may_stack(self) -> bool:
         works = self._works
-        if self.is_short or works.conductor.halted or works.catalog.damaged:
-            return
-        try:
-            works.series.tick()
-        except IngestError as error:
-            self.halted = error.reason
-            raise
-        self.halted = None
+        return not (self.is_short or works.conductor.halted or works.catalog.damaged)
 
     def _revive(self) -> None:
         """A full disk may have ended the catalog while nothing was written that would notice.

@@ -90,6 +90,19 @@ def test_series_are_not_stacked_while_a_disk_is_nearly_full(catalog: Catalog, sm
     assert ticks == [1]
 
 
+def test_one_series_is_stacked_after_the_other_while_there_are_some(catalog: Catalog) -> None:
+    told: list[str] = []
+    at_work = works(catalog, min_free_bytes=0)
+    at_work.series.tick = lambda: [told.append("begun"), len(told) < 6][1]
+    at_work.series.wait_for_room = lambda _: told.append("room")
+    space = Space(at_work)
+    space.stack()
+    assert told == ["begun"]
+    space.stack_s = 60.0
+    space.stack()
+    assert told == ["begun"] + ["begun", "room"] * 2 + ["begun"]
+
+
 def test_series_that_cannot_be_judged_are_told_of_until_they_are(catalog: Catalog) -> None:
     def full() -> None:
         raise IngestError(Reason.DISK_FULL, "no space left for the catalog")
