@@ -62,7 +62,8 @@ def told() -> Iterator[None]:
         typer.echo(f"ingestd: {plain_lines(str(error))}", err=True)
         raise typer.Exit(HALTED) from None
     except OSError as error:
-        typer.echo(f"ingestd: {error.filename}: {error.strerror}", err=True)
+        words = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        typer.echo(f"ingestd: {plain_lines(words)}", err=True)
         raise typer.Exit(HALTED) from None
 
 
@@ -127,7 +128,7 @@ def scan(
     """Ingest folders now, all the way to volumes, and end."""
     with told():
         tables = given(config)
-    preload.begin(tables)
+        preload.begin(tables)
     from ingestd import log  # noqa: PLC0415
     from ingestd.progress import progress  # noqa: PLC0415
     from ingestd.scan import Scan, as_roots, folders  # noqa: PLC0415

@@ -4,8 +4,10 @@ What workers need is imported once, in the server, which takes longer than all e
 does. So it is the first thing that `run` and `scan` set going.
 """
 
+import tempfile
 from multiprocessing import forkserver
 
+from ingestd.errors import StateError
 from ingestd.given import Tables, is_off
 
 
@@ -14,6 +16,7 @@ def begin(tables: Tables | None = None) -> None:
 
     tables  what is set; the server imports the rooms of tasks.py that it takes. A wrong guess costs
             each worker an import, for tasks.py imports them when it enters them.
+    raises  StateError when the folder for temporary files has too long a path; OSError
     """
     rooms = ["__main__", "ingestd.tasks", "ingestd.parse"]
     if not is_off(tables or {}, "thumbnail", "level"):
@@ -21,4 +24,10 @@ def begin(tables: Tables | None = None) -> None:
     if not is_off(tables or {}, "volume", "enabled"):
         rooms.append("ingestd.volume")
     forkserver.set_forkserver_preload(rooms)
-    forkserver.ensure_running()
+    try:
+        forkserver.ensure_running()
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        words = f"{tempfile.gettempdir()}: too long for the path of a socket; set a shorter TMPDIR"
+        raise StateError(words) from error

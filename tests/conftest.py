@@ -64,7 +64,7 @@ def copied(study: Path, scanned: Path, own: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def empty_catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file of an empty catalog: to copy it takes a third of the time to make one."""
     state = tmp_path_factory.mktemp("empty") / "state"
     with Catalog(state, memory_bytes=1 << 29, patience=PATIENCE):
@@ -73,10 +73,10 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def catalog(empty: Path, tmp_path: Path) -> Iterator[Catalog]:
+def catalog(empty_catalog: Path, tmp_path: Path) -> Iterator[Catalog]:
     """An empty catalog."""
     state = tmp_path / "state"
     state.mkdir()
-    shutil.copy(empty, state)
+    shutil.copy(empty_catalog, state)
     with Catalog(state, memory_bytes=1 << 29, patience=PATIENCE) as opened:
         yield opened

@@ -1,6 +1,7 @@
 """The commands as a person types them."""
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -103,6 +104,24 @@ def test_what_is_wrong_is_said_with_what_to_do(
     done = command(*words)
     assert done.returncode == code
     assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("words", [["scan", "."], ["run", "--root", "."]], ids=["scan", "run"])
+def test_a_folder_for_temporary_files_that_is_too_long_is_named(
+    tmp_path: Path, words: list[str]
+) -> None:
+    long = tmp_path / ("x" * 120)
+    long.mkdir()
+    done = subprocess.run(
+        [*COMMAND, *words, "--state", str(tmp_path / "state")],
+        env=os.environ | {"TMPDIR": str(long)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, str(long) in done.stderr, "TMPDIR" in done.stderr) == (1, True, True)
     assert "Traceback" not in done.stderr
 
 

@@ -214,7 +214,10 @@ def packed(one: Dataset, pixels: np.ndarray) -> None:
     one.Rows, one.Columns = pixels.shape
 
 
-@pytest.mark.parametrize("syntax", [uid.JPEG2000Lossless, uid.RLELossless, None])
+@pytest.mark.parametrize(
+    "syntax",
+    [uid.JPEG2000Lossless, pytest.param(uid.RLELossless, marks=pytest.mark.long), None],
+)
 def test_stacking_takes_at_most_one_and_a_half_volumes(tmp_path: Path, syntax: str | None) -> None:
     edge, many = 512, 128
     for folder, count in (("few", 3), ("many", many)):

@@ -59,6 +59,7 @@ def test_each_series_has_one_picture(study: Path, tmp_path: Path) -> None:
             assert max(image.size) <= 256
 
 
+@pytest.mark.long
 def test_a_late_slice_makes_another_one_the_middle(start: Callable[[], Running]) -> None:
     daemon = start()
     by_place = sorted(CT_FOLDER.iterdir(), key=lambda file: pydicom.dcmread(file).SliceLocation)

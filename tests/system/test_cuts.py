@@ -26,7 +26,7 @@ STEPS = {
     "fsync": (1, 2, 5, 8, 13, 20),  # a volume is on the disk, and so is its name
     "fdatasync": (1, 2, 5, 7, 8, 9, 12, 16, 20),  # a transaction is on the disk
 }
-SHORT = [("all", "rename", 33), ("one", "fdatasync", 8)]
+SHORT = [("all", "rename", 33)]
 #: A whole group of processes is stopped after the call and killed; or who makes it, before it.
 CUTS = [
     pytest.param(

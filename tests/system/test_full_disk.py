@@ -62,7 +62,7 @@ FILLINGS = {
         settings=NO_PICTURES | NO_VOLUMES,
     ),
 }
-SHORT = ("tmpfs", "the thumbnails"), ("ext4", "a volume")
+SHORT = [("tmpfs", "the thumbnails")]
 
 
 class Place:

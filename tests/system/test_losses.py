@@ -194,6 +194,7 @@ def test_the_processes_that_make_workers_may_die_too(
     assert oracle(tmp_path / "state") == oracle(scanned)
 
 
+@pytest.mark.long
 def test_trouble_with_our_own_folder_is_no_fault_of_the_files(
     start: Callable[[], Running],
 ) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import subprocess
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -185,14 +186,22 @@ def share(tmp_path: Path) -> Iterator[Share]:
 
 
 @pytest.fixture
-def begin(tmp_path: Path, share: Share) -> Iterator[Callable[[dict[str, str]], Running]]:
+def temporary() -> Iterator[Path]:
+    """A folder for temporary files; its path is short enough for a socket."""
+    with tempfile.TemporaryDirectory() as made:
+        yield Path(made)
+
+
+@pytest.fixture
+def begin(
+    tmp_path: Path, temporary: Path, share: Share
+) -> Iterator[Callable[[dict[str, str]], Running]]:
     """Start a daemon on a local folder and on the share; end it if it was not ended."""
-    for folder in ("drop", "tmp"):
-        (tmp_path / folder).mkdir()
+    (tmp_path / "drop").mkdir()
     started: list[Running] = []
 
     def start(settings: dict[str, str]) -> Running:
-        settings |= {"TMPDIR": str(tmp_path / "tmp")}
+        settings |= {"TMPDIR": str(temporary)}
         started.append(Running(tmp_path / "drop", tmp_path / "state", share.mountpoint, **settings))
         return started[-1]
 
@@ -224,7 +233,7 @@ class Length(NamedTuple):
 @pytest.mark.parametrize(
     "length",
     [
-        pytest.param(Length(3.0, 0.03, 0.6, 80, SHORT), id="short"),
+        pytest.param(Length(3.0, 0.03, 0.6, 80, SHORT), id="short", marks=pytest.mark.long),
         pytest.param(
             Length(SOAK_S, 0.25, 6.0, 1500, QUICK),
             id="long",
@@ -233,7 +242,11 @@ class Length(NamedTuple):
     ],
 )
 def test_after_a_long_disturbance_the_catalog_is_that_of_an_undisturbed_scan(
-    begin: Callable[[dict[str, str]], Running], share: Share, tmp_path: Path, length: Length
+    begin: Callable[[dict[str, str]], Running],
+    temporary: Path,
+    share: Share,
+    tmp_path: Path,
+    length: Length,
 ) -> None:
     daemon = begin(length.settings)
     enough = threading.Event()
@@ -241,7 +254,7 @@ def test_after_a_long_disturbance_the_catalog_is_that_of_an_undisturbed_scan(
     flaps = Flaps(share, 2, enough, length.flap_s)
     askers = [Client(daemon.state, at, 0.3, enough) for at in range(2)]
     until_s = time.monotonic() + length.soak_s
-    pid, temporary = daemon.process.pid, tmp_path / "tmp"
+    pid = daemon.process.pid
     with Tree(pid, LOOK_S, lambda: left_over(daemon.state, temporary)) as tree:
         for thread in (flaps, *askers):
             thread.start()

@@ -197,6 +197,7 @@ def test_a_full_archive_halts_and_goes_on_when_there_is_room(
     assert here.stored() == Counter(set(files))
 
 
+@pytest.mark.long
 def test_a_root_that_is_read_only_is_cataloged_and_moved_once_it_may_be(
     place: Callable[..., Place], mount: Callable[..., None], small: Path, tmp_path: Path
 ) -> None:
