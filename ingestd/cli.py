@@ -127,8 +127,7 @@ def scan(
 ) -> None:
     """Ingest folders now, all the way to volumes, and end."""
     with told():
-        tables = given(config)
-        preload.begin(tables)
+        preload.begin(tables := given(config))
     from ingestd import log  # noqa: PLC0415
     from ingestd.progress import progress  # noqa: PLC0415
     from ingestd.scan import Scan, as_roots, folders  # noqa: PLC0415

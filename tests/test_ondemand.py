@@ -132,6 +132,7 @@ def test_help_of_all_commands_names_it_and_its_own_tells_the_options(ask: Ask) -
     assert "--allow-missing" in through_typer.stdout
 
 
+@pytest.mark.long
 def test_while_the_daemon_runs_it_gives_what_the_daemon_built(tmp_path: Path, ask: Ask) -> None:
     drop, place = tmp_path / "drop", tmp_path / "state"
     drop.mkdir()

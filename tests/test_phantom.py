@@ -57,6 +57,7 @@ def test_the_demo_is_small_enough_to_be_dropped_while_somebody_watches(
     assert len({item.path for item in drop}) == len(drop)
 
 
+@pytest.mark.long
 def test_two_runs_make_the_same_bytes(drop: list[phantom.Item]) -> None:
     assert list(phantom.items()) == drop
 
@@ -324,6 +325,7 @@ def test_the_real_files_differ_in_syntax_or_in_kind(drop: list[phantom.Item]) ->
     assert len({syntax for syntax, _ in kinds}) >= 8
 
 
+@pytest.mark.long
 def test_a_file_that_pydicom_came_without_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(phantom, "REAL_FILES", ("gone.dcm",))
 

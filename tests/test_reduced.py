@@ -116,6 +116,7 @@ def softened(content: bytes) -> NDArray[np.int64]:
     return np.asarray(image).astype(np.int64)
 
 
+@pytest.mark.long
 def test_thumbnails_of_real_files_are_those_of_the_whole_frames(
     corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -89,6 +89,7 @@ def test_the_header_of_a_phantom_says_the_same_as_its_data_set() -> None:
     assert compared((item.path, item.content) for item in phantom.items()) >= 100
 
 
+@pytest.mark.long
 def test_the_header_of_a_real_file_says_the_same_as_its_data_set(corpus: Path) -> None:
     files = (path for path in sorted(corpus.rglob("*")) if path.is_file())
     assert compared((path, path.read_bytes()) for path in files) >= 1000

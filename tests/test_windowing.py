@@ -334,6 +334,7 @@ def test_grey_is_that_of_pydicom_for_its_own_files() -> None:
     assert sum(counts) >= 10
 
 
+@pytest.mark.long
 def test_grey_is_that_of_pydicom_for_the_corpus() -> None:
     corpus = os.environ.get("INGESTD_TEST_CORPUS")
     if not corpus:

@@ -85,6 +85,7 @@ def test_a_config_with_one_root_and_nothing_else_works(tmp_path: Path) -> None:
     assert daemon.wait(10) == 0
 
 
+@pytest.mark.long
 def test_sql_from_another_process_answers_while_the_daemon_runs_and_after(
     start: Callable[[], Running],
 ) -> None:
@@ -122,6 +123,7 @@ def leftovers(state: Path) -> list[Path]:
     return list(state.rglob(".*.part"))
 
 
+@pytest.mark.long
 def test_a_late_slice_reopens_its_series_and_the_volume_is_built_again(
     start: Callable[[], Running],
 ) -> None:

@@ -128,6 +128,7 @@ def test_a_series_from_its_first_slice_to_its_late_one_with_kill_9_in_each_state
     assert daemon.stop() == 0
 
 
+@pytest.mark.long
 def test_a_count_a_directory_and_files_that_go_away(begin: Begin) -> None:
     every = slices()
     uid = str(every[0][1].SeriesInstanceUID)

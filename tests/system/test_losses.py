@@ -36,6 +36,7 @@ def workers_of(pid: int) -> list[int]:
     return [worker for server in servers for worker in children.get(server, [])]
 
 
+@pytest.mark.long
 def test_workers_killed_again_and_again_cost_no_file(
     study: Path, scanned: Path, tmp_path: Path
 ) -> None:
@@ -57,6 +58,7 @@ def test_workers_killed_again_and_again_cost_no_file(
     assert oracle(tmp_path / "state") == oracle(scanned)
 
 
+@pytest.mark.long
 def test_a_root_that_is_deleted_and_made_again_is_watched_again(
     start: Callable[[], Running],
 ) -> None:
@@ -131,6 +133,7 @@ def test_a_series_whose_files_moved_is_stacked_from_where_they_are(tmp_path: Pat
     ]
 
 
+@pytest.mark.long
 def test_a_series_that_cannot_be_read_just_now_is_told_of_and_done_at_the_next_scan(
     tmp_path: Path,
 ) -> None:

@@ -179,6 +179,7 @@ def test_kill_9_while_files_are_moved_loses_and_doubles_nothing(
     assert found == oracle(tmp_path / "undisturbed")
 
 
+@pytest.mark.long
 def test_a_full_archive_halts_and_goes_on_when_there_is_room(
     place: Callable[..., Place], mount: Callable[..., None], small: Path, tmp_path: Path
 ) -> None:

@@ -170,6 +170,7 @@ def test_a_root_that_is_away_is_called_unproven_and_nothing_of_it_missing(place:
     assert "cannot be reached" in said["unproven"][0]
 
 
+@pytest.mark.long
 def test_a_backup_of_a_busy_daemon_is_restored_step_by_step(study: Path, tmp_path: Path) -> None:
     """The steps are those of docs/backup.md."""
     drop, state, backups = tmp_path / "drop", tmp_path / "state", tmp_path / "backups"

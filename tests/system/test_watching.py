@@ -96,6 +96,7 @@ def test_each_strange_thing_in_a_folder_has_its_outcome(
     assert "Traceback" not in daemon.log.read_text()
 
 
+@pytest.mark.long
 def test_a_root_that_is_a_link_is_watched_where_it_leads_once_it_leads_somewhere(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
