@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from typing import Any
 import duckdb
 import pytest
 from conftest import copied
-from daemons import COMMAND, Running, everything, oracle, wait_for
+from daemons import COMMAND, Running, everything, oracle, scan, wait_for
 
 import ingestd
 
@@ -237,6 +238,14 @@ app(["audit", "--repair", "--state", state, "--json"])
 """
 
 
+def came_to(state: Path) -> dict[str, list[str]]:
+    """Give all of a catalog but how often an image was read, which a kill may change."""
+    return {
+        table: sorted(re.sub(r"'revision': \d+, ", "", row) for row in rows)
+        for table, rows in everything(state).items()
+    }
+
+
 @pytest.fixture
 def twin(study: Path, scanned: Path, tmp_path: Path) -> Injured:
     """The same folder and state with the same injuries, elsewhere."""
@@ -263,7 +272,9 @@ def test_a_repair_that_is_killed_again_and_again_comes_to_the_same(
     assert kills > 4
     audit(injured.state, "--repair", code=1, **GRACE)
     assert named(audit(injured.state, code=1, **GRACE)) == injured.not_mended
-    assert everything(injured.state) == everything(twin.state)
+    for one in (injured, twin):  # The next start judges what was left quiet.
+        scan(one.drop, state=one.state)
+    assert came_to(injured.state) == came_to(twin.state)
 
 
 @pytest.mark.long
@@ -289,4 +300,4 @@ def test_a_daemon_that_is_killed_while_it_repairs_comes_to_the_same(
     wait_for(lambda: not ingestd.open(injured.state).status()["open_series"])
     assert daemon.stop() == 0
     assert named(audit(injured.state, code=1, **GRACE)) == injured.not_mended
-    assert everything(injured.state) == everything(twin.state)
+    assert came_to(injured.state) == came_to(twin.state)
