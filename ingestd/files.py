@@ -73,13 +73,18 @@ class Inside:
 
         raises  OSError as open gives it
         """
-        self._root = root
+        self._root, self._base = root, -1
         self._base = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self._real = _place(self._base)
 
-    def __del__(self) -> None:
-        with suppress(AttributeError):  # It was never open.
+    def close(self) -> None:
+        """Let it go now: an error that somebody keeps holds all that its frames had in hand."""
+        if self._base >= 0:
             os.close(self._base)
+        self._base = -1
+
+    def __del__(self) -> None:
+        self.close()
 
     def open(self, text: str, flags: int = FILE_FLAGS) -> int:
         """Open what is at a path below it, and see that it really lies there.
@@ -114,7 +119,10 @@ def open_inside(root: str, text: str, flags: int = FILE_FLAGS) -> int:
     except OSError as error:
         error.filename = as_path(root, text)
         raise
-    return inside.open(text, flags)
+    try:
+        return inside.open(text, flags)
+    finally:
+        inside.close()
 
 
 def _place(handle: int) -> str:

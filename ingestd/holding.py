@@ -67,7 +67,10 @@ class Files:
                 return self._open(place)
             except IngestError as error:
                 errors.append(error)
-        raise errors[0]
+        try:
+            raise errors[0]
+        finally:
+            errors.clear()  # Else error and frame would keep each other, and our roots open.
 
     def _open(self, file: SeriesFile) -> Held:
         try:

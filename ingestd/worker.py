@@ -1,6 +1,7 @@
 """Edge: the life of a worker, a process that may be killed: one call after another."""
 
 import ctypes
+import gc
 import logging
 import os
 import resource
@@ -50,6 +51,9 @@ def main(pipe: "Connection[Any, Any]", board: Board, memory_bytes: int, verbose:
         except Exception as error:  # noqa: BLE001 -- it goes back to whoever asked
             answer = ("error", error)
         pipe.send(answer)
+        if answer[0] != "done":
+            del answer
+            gc.collect()  # Its frames hold files of a share open, which nobody could unmount.
 
 
 def silence() -> None:

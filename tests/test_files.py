@@ -118,3 +118,16 @@ def test_what_is_opened_lies_in_the_root_whatever_became_of_its_folders(tmp_path
     with pytest.raises(FileNotFoundError, match=str(root / "nothing")):
         open_inside(str(root), "nothing")
     assert set(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_root_is_let_go_of_though_somebody_keeps_the_error(tmp_path: Path) -> None:
+    """Else a share could not be unmounted."""
+    before = set(os.listdir("/proc/self/fd"))
+    kept = []
+    for path in ("nothing", "nothing/here"):
+        try:
+            open_inside(str(tmp_path), path)
+        except OSError as error:
+            kept.append(error)
+    assert len(kept) == 2
+    assert set(os.listdir("/proc/self/fd")) <= before

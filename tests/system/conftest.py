@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from daemons import Running
+from shares import Share
 
 
 @pytest.fixture
@@ -21,3 +22,16 @@ def start(tmp_path: Path) -> Iterator[Callable[[], Running]]:
     for daemon in started:
         if daemon.process.poll() is None:
             daemon.kill()
+
+
+@pytest.fixture
+def share(tmp_path: Path) -> Iterator[Share]:
+    """A folder that is shown by FUSE, and fails as it is told."""
+    if not Path("/dev/fuse").exists():
+        pytest.skip("needs /dev/fuse")
+    made = Share(tmp_path)
+    made.mount()
+    yield made
+    made.fails()  # Else what looks at it now would hang.
+    if made.mountpoint.is_mount():
+        made.unmount()

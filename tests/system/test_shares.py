@@ -31,18 +31,6 @@ QUICK = {
 
 
 @pytest.fixture
-def share(tmp_path: Path) -> Iterator[Share]:
-    if not Path("/dev/fuse").exists():
-        pytest.skip("needs /dev/fuse")
-    made = Share(tmp_path)
-    made.mount()
-    yield made
-    made.fails()  # Else what looks at it now would hang.
-    if made.mountpoint.is_mount():
-        made.unmount()
-
-
-@pytest.fixture
 def begin(tmp_path: Path) -> Iterator[Callable[..., Running]]:
     """Start a daemon on a local folder `drop` and whatever is asked for besides."""
     started: list[Running] = []

@@ -174,18 +174,6 @@ def done(daemon: Running, where: dict[Path, str], mischief: Mischief) -> bool:
 
 
 @pytest.fixture
-def share(tmp_path: Path) -> Iterator[Share]:
-    if not Path("/dev/fuse").exists():
-        pytest.skip("needs /dev/fuse")
-    made = Share(tmp_path)
-    made.mount()
-    yield made
-    made.fails()
-    if made.mountpoint.is_mount():
-        made.unmount()
-
-
-@pytest.fixture
 def temporary() -> Iterator[Path]:
     """A folder for temporary files; its path is short enough for a socket."""
     with tempfile.TemporaryDirectory() as made:
