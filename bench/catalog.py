@@ -12,6 +12,7 @@ import argparse
 import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -32,6 +33,8 @@ BATCH = 960  # chunks of 64 files, as many as their rows of `tag` fit into a row
 PATIENCE = Patience(attempts=8, first_s=5, limit_s=3600)
 MEMORY_BYTES = 2 << 30
 
+MADE = ("instance", "attribute", "element", "problem")  #: the tables of `parse.to_tables`
+
 #: Other UIDs, as long as those of most machines, with digits that do not repeat.
 RENAMED = """
     CREATE TEMP MACRO renamed(uid, k) AS
@@ -46,8 +49,9 @@ _UIDS = ", ".join(
 )
 _VALUE = """
     CASE
-        WHEN vr = 'UI' AND value LIKE '2.25.%' THEN renamed(value, k)
-        WHEN tag = '00100020' THEN value || '-' || k
+        WHEN value LIKE '2.25.%' THEN renamed(value, k)
+        WHEN attribute IN (SELECT attribute FROM attributes WHERE path = '00100020')
+        THEN value || '-' || k
         ELSE value
     END AS value
 """
@@ -56,7 +60,7 @@ _VALUE = """
 RENEWED = {
     "file": f"{_PLACE}, renamed(SOPInstanceUID, k) AS SOPInstanceUID",
     "instance": f"{_PLACE}, {_UIDS}, PatientID || '-' || k AS PatientID",
-    "tag": _VALUE,
+    "element": _VALUE,
 }
 
 #: The rows of the template, in the order in which batches bring them.
@@ -122,8 +126,8 @@ def read(folder: Path) -> list[Batch]:
             parse.read(arrival, max_file_bytes=1 << 30, text_bytes=16384).without_dataset()
             for arrival in arrivals[at : at + BATCH]
         ]
-        instance, tag, problem = parse.to_tables(rows, {})
-        batches.append(Batch(file=file_rows(rows, []), instance=instance, tag=tag, problem=problem))
+        made = zip(MADE, parse.to_tables(rows, {}), strict=True)
+        batches.append(Batch(file=file_rows(rows, []), **dict(made)))
     return batches
 
 
@@ -187,6 +191,7 @@ def fresh(first: list[Batch], count: int, name: str) -> Iterator[Batch]:
 
 def _renewed(db: duckdb.DuckDBPyConnection, batch: Batch, name: str) -> Batch:
     made = {}
+    db.register("attributes", batch.attribute)
     for part, columns in RENEWED.items():
         given = getattr(batch, part)
         db.register("given", given)
@@ -195,7 +200,7 @@ def _renewed(db: duckdb.DuckDBPyConnection, batch: Batch, name: str) -> Batch:
             f"SELECT * EXCLUDE (k) REPLACE ({columns}) FROM {given_k}", params={"k": name}
         )
         made[part] = rows.to_arrow_table().cast(given.schema)
-    return Batch(problem=batch.problem, **made)
+    return replace(batch, **made)
 
 
 def _sizes(tagged: Path) -> None:
@@ -271,7 +276,7 @@ def _timed(catalog: Catalog, batch: Batch) -> Iterator[tuple[str, float]]:
     with catalog.transaction(**views) as db:
         at_s = time.process_time()
         yield "hand over the tables", at_s - started_s
-        batches.look_up(db, batch.instance["SOPInstanceUID"].to_pylist())
+        batches.look_up(db, batch)
         yield "look up what is known", time.process_time() - at_s
         for step in (batches.DECIDE, *batches.NEW):
             for statement in duckdb.extract_statements(step.script):

@@ -105,7 +105,7 @@ def _elements(paths: Sequence[str], *, in_tables: bool) -> int:
                 )
             )
         if in_tables:
-            count += parse.to_tables(parsed, {})[1].num_rows
+            count += parse.to_tables(parsed, {})[2].num_rows
         else:
             count += sum(len(one.tags) for one in parsed)
     return count
@@ -128,7 +128,7 @@ def ours(paths: Sequence[str]) -> int:
             with suppress(IngestError):
                 one = parse.read(arrival, max_file_bytes=MOST_BYTES, text_bytes=TEXT_BYTES)
                 parsed.append(one.without_dataset())
-        count += parse.to_tables(parsed, {})[1].num_rows
+        count += parse.to_tables(parsed, {})[2].num_rows
     return count
 
 

@@ -44,9 +44,11 @@ COPIES = {
     " PatientID || '-' || k // 4 AS PatientID, StudyDate - (k % 3650)::INTEGER AS StudyDate,"
     " md5(digest || k) || md5(k || digest) AS digest, "
     + renamed("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID"),
-    "tag": "instance_id + k * $n AS instance_id,"
-    " CASE WHEN vr = 'UI' AND value NOT LIKE '1.2.840.10008.%' THEN renamed(value, k)"
-    " WHEN tag = '00100020' THEN value || '-' || k // 4 ELSE value END AS value",
+    "element": "instance_id + k * $n AS instance_id,"
+    " CASE WHEN attribute_id IN (SELECT attribute_id FROM demo.attribute WHERE vr = 'UI')"
+    " AND value NOT LIKE '1.2.840.10008.%' THEN renamed(value, k)"
+    " WHEN attribute_id IN (SELECT attribute_id FROM demo.attribute WHERE path = '00100020')"
+    " THEN value || '-' || k // 4 ELSE value END AS value",
     "volume": renamed("SeriesInstanceUID"),
     "volume_slice": renamed("SeriesInstanceUID", "SOPInstanceUID"),
     "series_state": renamed("SeriesInstanceUID"),
@@ -54,8 +56,8 @@ COPIES = {
     "event": f"{renamed('SeriesInstanceUID')}, at_utc - to_hours(k::INTEGER) AS at_utc",
 }
 
-#: In `tag` a batch is sorted, as `write_batch.sql` does it.
-ORDER = {"tag": f" ORDER BY k // {BATCH}, tag, path, instance_id"}
+#: In `element` a batch is sorted, as `write_batch.sql` does it.
+ORDER = {"element": f" ORDER BY k // {BATCH}, attribute_id, instance_id"}
 
 
 def main() -> None:

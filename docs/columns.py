@@ -20,7 +20,16 @@ UTC. `root || '/' || path` is a file; paths of thumbnails and volumes begin at t
 
 TABLE_HEAD = "| column | type | meaning |\n|---|---|---|\n"
 
-TABLES = "SELECT table_name, comment FROM duckdb_tables() WHERE NOT internal ORDER BY table_oid"
+#: `tag` is what people ask, so it stands among the tables.
+TABLES = """
+    WITH made AS (FROM duckdb_tables() WHERE NOT internal)
+    SELECT name, comment FROM (
+        SELECT table_name AS name, comment, table_oid AS place FROM made
+        UNION ALL
+        SELECT view_name, comment, (SELECT table_oid FROM made WHERE table_name = 'instance')
+        FROM duckdb_views() WHERE NOT internal AND comment IS NOT NULL)
+    ORDER BY place, name
+"""
 COLUMNS = """
     SELECT column_name, data_type, comment FROM duckdb_columns()
     WHERE table_name = ? AND NOT internal ORDER BY column_index
@@ -28,7 +37,8 @@ COLUMNS = """
 VIEWS = """
     SELECT view_name, string_agg(column_name, '`, `' ORDER BY column_index)
     FROM duckdb_views() JOIN duckdb_columns() ON table_name = view_name
-    WHERE NOT duckdb_views.internal GROUP BY view_name, view_oid ORDER BY view_oid
+    WHERE NOT duckdb_views.internal AND duckdb_views.comment IS NULL
+    GROUP BY view_name, view_oid ORDER BY view_oid
 """
 
 

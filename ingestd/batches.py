@@ -48,7 +48,8 @@ def views(batch: Batch, patience: Patience, now: datetime) -> dict[str, pa.Table
     return {
         "incoming_file": batch.file,
         "incoming_instance": batch.instance,
-        "incoming_tag": batch.tag,
+        "incoming_attribute": batch.attribute,
+        "incoming_element": batch.element,
         "incoming_problem": batch.problem,
         "incoming_listed": batch.listed,
         "setting": setting,
@@ -58,7 +59,7 @@ def views(batch: Batch, patience: Patience, now: datetime) -> dict[str, pa.Table
 
 def write(db: duckdb.DuckDBPyConnection, batch: Batch) -> dict[int, str]:
     """Write a batch, whose `views` are there; give the outcome of each instance by its `seq`."""
-    look_up(db, batch.instance["SOPInstanceUID"].to_pylist())
+    look_up(db, batch)
     db.execute(DECIDE.script)
     outcomes = dict(db.execute("SELECT seq, outcome FROM decided").fetchall())
     for step in steps(batch, outcomes):
@@ -95,13 +96,27 @@ def restored(db: duckdb.DuckDBPyConnection, outcomes: dict[int, str]) -> frozens
     return frozenset(uid for (uid,) in db.execute(RESTORED).fetchall())
 
 
-def look_up(db: duckdb.DuckDBPyConnection, uids: Sequence[str]) -> None:
-    """Make the temporary table `known`, by index: a join would read all of `instance`."""
-    found = "SELECT SOPInstanceUID, instance_id, revision, root, path, digest FROM instance"
-    db.execute(f"CREATE OR REPLACE TEMP TABLE known AS {found} LIMIT 0")
-    for at in range(0, len(uids), LOOK_UP):
-        some = uids[at : at + LOOK_UP]
-        db.execute(f"INSERT INTO known {found} WHERE SOPInstanceUID IN $1", [some])
+KNOWN_INSTANCES = "SELECT SOPInstanceUID, instance_id, revision, root, path, digest FROM instance"
+
+
+def look_up(db: duckdb.DuckDBPyConnection, batch: Batch) -> None:
+    """Make the temporary tables `known`, of instances, and `met`, of attributes.
+
+    By index: a join would read all that the catalog has.
+    """
+    uids = batch.instance["SOPInstanceUID"].to_pylist()
+    _gather(db, "known", KNOWN_INSTANCES, "SOPInstanceUID", uids)
+    paths = batch.attribute["path"].unique().to_pylist()
+    _gather(db, "met", "FROM attribute", "path", paths)
+
+
+def _gather(
+    db: duckdb.DuckDBPyConnection, name: str, rows: str, column: str, values: Sequence[str]
+) -> None:
+    db.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {rows} LIMIT 0")
+    for at in range(0, len(values), LOOK_UP):
+        some = values[at : at + LOOK_UP]
+        db.execute(f"INSERT INTO {name} {rows} WHERE {column} IN $1", [some])
 
 
 def account(

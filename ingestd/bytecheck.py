@@ -21,7 +21,7 @@ from ingestd.differences import Difference
 from ingestd.errors import IngestError, Reason
 from ingestd.model import Arrival
 from ingestd.reach import Reach, beat
-from ingestd.tables import INSTANCE, TAG, Batch
+from ingestd.tables import ATTRIBUTE, ELEMENT, INSTANCE, Batch
 from ingestd.volumefiles import is_as_named
 from ingestd.workers import Pool, PoolClosed, WorkerLost
 
@@ -51,7 +51,11 @@ STILL = "SELECT 1 FROM file WHERE root = ? AND path = ? AND digest = ? AND state
 #: What the catalog alone says of an instance, or the file system.
 OWN = ("seq", "root", "path", "thumbnail_path", "window_source")
 INSTANCE_COLUMNS = ", ".join(f'"{name}"' for name in INSTANCE.names if name not in OWN)
-TAG_COLUMNS = ", ".join(name for name in TAG.names if name != "seq")
+TAG_COLUMNS = ", ".join((*ATTRIBUTE.names[1:], *ELEMENT.names[2:]))
+INCOMING_TAGS = f"""
+    SELECT r.instance_id, {TAG_COLUMNS} FROM incoming_element AS e
+    JOIN incoming_attribute AS a USING (attribute) JOIN reading AS r USING (seq)
+"""
 
 #: Instances whose row is another one than the file gives now; and those whose elements are.
 OTHER_ROWS = f"""
@@ -65,11 +69,9 @@ OTHER_ROWS = f"""
         ((SELECT instance_id, {TAG_COLUMNS} FROM tag
           WHERE instance_id IN (SELECT instance_id FROM reading))
          EXCEPT ALL
-         (SELECT r.instance_id, t.* EXCLUDE (seq) FROM incoming_tag AS t
-          JOIN reading AS r USING (seq)))
+         ({INCOMING_TAGS}))
         UNION ALL
-        ((SELECT r.instance_id, t.* EXCLUDE (seq) FROM incoming_tag AS t
-          JOIN reading AS r USING (seq))
+        (({INCOMING_TAGS})
          EXCEPT ALL
          (SELECT instance_id, {TAG_COLUMNS} FROM tag
           WHERE instance_id IN (SELECT instance_id FROM reading)))
@@ -231,7 +233,8 @@ class ByteCheck:
         views = {
             "reading": reading,
             "incoming_instance": batch.instance,
-            "incoming_tag": batch.tag,
+            "incoming_attribute": batch.attribute,
+            "incoming_element": batch.element,
         }
         with self.catalog.cursor() as cursor:
             for name, table in views.items():

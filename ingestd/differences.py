@@ -75,6 +75,9 @@ KINDS = {
         "an instance without elements", "have its file read again", Mend.READ_ANEW
     ),
     "tags_without_instance": Kind("elements of no instance", "they may go", Mend.FORGET),
+    "elements_of_no_attribute": Kind(
+        "elements of which nothing says what they are", "have its file read again", Mend.READ_ANEW
+    ),
     "series_without_state": Kind("a series that nobody follows", "have it judged", Mend.REDO),
     "state_without_instances": Kind(
         "a series that has no instance any more", "its rows may go", Mend.FORGET

@@ -43,7 +43,7 @@ SERIES_OF = "SELECT DISTINCT SeriesInstanceUID FROM instance WHERE SOPInstanceUI
 
 #: Elements of no instance, and what is said of series without one; asked once more as they go.
 NO_ELEMENTS = """
-    DELETE FROM tag WHERE instance_id IN (SELECT uid::BIGINT FROM again)
+    DELETE FROM element WHERE instance_id IN (SELECT uid::BIGINT FROM again)
       AND instance_id NOT IN (SELECT instance_id FROM instance)
 """
 NO_SERIES = """

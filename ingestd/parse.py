@@ -180,8 +180,8 @@ def _is_socket(path: str) -> bool:
 
 def to_tables(
     parsed: Sequence[Parsed], thumbnails: Mapping[int, tuple[str | None, str | None]]
-) -> tuple[pa.Table, pa.Table, pa.Table]:
-    """Make the rows of `instance`, `tag` and `problem`.
+) -> tuple[pa.Table, pa.Table, pa.Table, pa.Table]:
+    """Make the rows of `instance`, `attribute`, `element` and `problem`.
 
     thumbnails  seq to (thumbnail_path, window_source); a file that is not there has none
     """
@@ -202,8 +202,9 @@ def to_tables(
         for field in INSTANCE
     ]
     instance = pa.Table.from_arrays(arrays, schema=INSTANCE)
-    tag = rows.tag_table([one.arrival.seq for one in parsed], [one.tags for one in parsed])
-    return instance, tag, _problem_table(parsed)
+    seqs = [one.arrival.seq for one in parsed]
+    attribute, element = rows.element_tables(seqs, [one.tags for one in parsed])
+    return instance, attribute, element, _problem_table(parsed)
 
 
 def _problem_table(parsed: Sequence[Parsed]) -> pa.Table:

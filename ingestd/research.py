@@ -43,7 +43,8 @@ WITHHELD = [row for row in PROFILE if "U" not in row[2] and row[1] not in HASHED
 
 COLUMNS = """
     SELECT table_name, list(column_name ORDER BY column_index) FROM duckdb_columns()
-    WHERE database_name = ? AND schema_name = 'main' AND NOT internal AND table_name <> 'tag'
+    WHERE database_name = ? AND schema_name = 'main' AND NOT internal
+      AND table_name NOT IN ('attribute', 'element', 'tag')
     GROUP BY table_name ORDER BY table_name
 """
 

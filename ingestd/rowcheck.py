@@ -21,14 +21,14 @@ BY_HASH = frozenset(
     }
 )
 #: And those in stretches of instance_id.
-BY_ID = frozenset({"instance_without_tags", "tags_without_instance"})
+BY_ID = frozenset({"elements_of_no_attribute", "instance_without_tags", "tags_without_instance"})
 
 SIZES = """
     SELECT greatest((SELECT count(*) FROM file), (SELECT count(*) FROM volume_slice)),
         coalesce(least((SELECT min(instance_id) FROM instance),
-            (SELECT min(instance_id) FROM tag)), 1),
+            (SELECT min(instance_id) FROM element)), 1),
         coalesce(greatest((SELECT max(instance_id) FROM instance),
-            (SELECT max(instance_id) FROM tag)), 0)
+            (SELECT max(instance_id) FROM element)), 0)
 """
 VIEWS = "SELECT view_name FROM duckdb_views() WHERE NOT internal"
 

@@ -5,9 +5,10 @@ catalog alone can know (instance_id, revision, times, final state) is not here.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ingestd.dicom.keywords import KEPT
 from ingestd.errors import Reason
@@ -61,14 +62,22 @@ INSTANCE = pa.schema(
 #: Text that repeats travels once, and by its number then.
 NUMBERED = pa.dictionary(pa.int32(), pa.string())
 
-TAG = pa.schema(
+#: What elements are and where they stand, each once in a batch, with its number there.
+ATTRIBUTE = pa.schema(
+    [
+        ("attribute", pa.int32()),
+        ("path", pa.string()),
+        ("tag", pa.string()),
+        ("keyword", pa.string()),
+        ("private_creator", pa.string()),
+        ("vr", pa.string()),
+    ]
+)
+
+ELEMENT = pa.schema(
     [
         ("seq", pa.int64()),
-        ("path", NUMBERED),
-        ("tag", NUMBERED),
-        ("keyword", NUMBERED),
-        ("private_creator", NUMBERED),
-        ("vr", NUMBERED),
+        ("attribute", pa.int32()),
         ("vm", pa.int32()),
         ("value", NUMBERED),
         ("number", pa.float64()),
@@ -157,27 +166,37 @@ class Batch:
 
     file: pa.Table
     instance: pa.Table
-    tag: pa.Table
+    attribute: pa.Table
+    element: pa.Table
     problem: pa.Table
     listed: pa.Table = field(default_factory=LISTED.empty_table)
 
     def __reduce__(self) -> tuple[Callable[..., "Batch"], tuple[bytes, ...]]:
         """Travel as streams: to pickle some hundred columns one by one takes ten times as long."""
-        return from_streams, tuple(
-            to_stream(table)
-            for table in (self.file, self.instance, self.tag, self.problem, self.listed)
-        )
+        return from_streams, tuple(to_stream(getattr(self, name)) for name in NAMES)
 
     @classmethod
     def of(cls, parts: Sequence["Batch"]) -> "Batch":
         """Put several together."""
+        apart, base = [], 0
+        for part in parts:
+            apart.append(part.numbered_from(base))
+            base += part.attribute.num_rows
         return cls(
-            file=pa.concat_tables(part.file for part in parts),
-            instance=pa.concat_tables(part.instance for part in parts),
-            tag=pa.concat_tables(part.tag for part in parts),
-            problem=pa.concat_tables(part.problem for part in parts),
-            listed=pa.concat_tables(part.listed for part in parts),
+            **{name: pa.concat_tables(getattr(part, name) for part in apart) for name in NAMES}
         )
+
+    def numbered_from(self, base: int) -> "Batch":
+        """Give other numbers to its attributes."""
+        if not base:
+            return self
+        raised = {}
+        for name in ("attribute", "element"):
+            table: pa.Table = getattr(self, name)
+            at = table.column_names.index("attribute")
+            numbers = pc.add(table.column(at), pa.scalar(base, pa.int32()))
+            raised[name] = table.set_column(at, table.field(at), numbers)
+        return replace(self, **raised)
 
     @classmethod
     def refusing(cls, file: pa.Table) -> "Batch":
@@ -185,9 +204,13 @@ class Batch:
         return cls(
             file=file,
             instance=INSTANCE.empty_table(),
-            tag=TAG.empty_table(),
+            attribute=ATTRIBUTE.empty_table(),
+            element=ELEMENT.empty_table(),
             problem=PROBLEM.empty_table(),
         )
+
+
+NAMES = tuple(field.name for field in fields(Batch))
 
 
 def to_stream(table: pa.Table) -> bytes:
@@ -200,7 +223,5 @@ def to_stream(table: pa.Table) -> bytes:
 
 def from_streams(*streams: bytes) -> Batch:
     """Read the tables of a batch."""
-    file, instance, tag, problem, listed_too = (
-        pa.ipc.open_stream(stream).read_all() for stream in streams
-    )
-    return Batch(file=file, instance=instance, tag=tag, problem=problem, listed=listed_too)
+    read = (pa.ipc.open_stream(stream).read_all() for stream in streams)
+    return Batch(**dict(zip(NAMES, read, strict=True)))

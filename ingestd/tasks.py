@@ -94,11 +94,12 @@ def ingest(
         if reading.thumbnail is not None:
             parsed, pictures[arrival.seq] = pictured(parsed, state, reading.thumbnail)
         rows.append(parsed.without_dataset())
-    instance, tag, problem = parse.to_tables(rows, pictures)
+    instance, attribute, element, problem = parse.to_tables(rows, pictures)
     return Batch(
         file=file_rows(rows, refused),
         instance=instance,
-        tag=tag,
+        attribute=attribute,
+        element=element,
         problem=problem,
         listed=tables.listed(listed),
     )

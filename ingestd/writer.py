@@ -97,7 +97,7 @@ class Writer:
     def _gather(self, first: Batch) -> tuple[Batch, int, bool]:
         """Add to a result what follows it soon; say how many they are, and whether it ends."""
         parts = [first]
-        files, tags = first.file.num_rows, first.tag.num_rows
+        files, tags = first.file.num_rows, first.element.num_rows
         until_s = time.monotonic() + self.settings.batch_wait_ms / 1000
         most = self.settings.batch_rows
         while files < most and self._open_files() > files:
@@ -111,7 +111,7 @@ class Writer:
                 return Batch.of(parts), len(parts), True
             parts.append(part)
             files += part.file.num_rows
-            tags += part.tag.num_rows
+            tags += part.element.num_rows
         return Batch.of(parts), len(parts), False
 
     def _commit(self, batch: Batch) -> bool:

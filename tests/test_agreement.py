@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from test_catalog import NOW, batch, file
 
@@ -12,12 +14,7 @@ def with_values(rows: Batch, keyword: str, values: list[str | None]) -> Batch:
     table = rows.instance
     at = table.column_names.index(keyword)
     column = pa.array(values, pa.string())
-    return Batch(
-        file=rows.file,
-        instance=table.set_column(at, keyword, column),
-        tag=rows.tag,
-        problem=rows.problem,
-    )
+    return replace(rows, instance=table.set_column(at, keyword, column))
 
 
 @pytest.mark.parametrize(

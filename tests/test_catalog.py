@@ -3,6 +3,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -62,12 +63,12 @@ def batch(*files: dict[str, object]) -> Batch:
             ],
             schema=tables.INSTANCE,
         ),
-        tag=pa.Table.from_pylist(
-            [
-                {"seq": row["seq"], "path": "00080018", "tag": "00080018", "value": row["digest"]}
-                for row in parsed
-            ],
-            schema=tables.TAG,
+        attribute=pa.Table.from_pylist(
+            [{"attribute": 0, "path": "00080018", "tag": "00080018"}], schema=tables.ATTRIBUTE
+        ),
+        element=pa.Table.from_pylist(
+            [{"seq": row["seq"], "attribute": 0, "value": row["digest"]} for row in parsed],
+            schema=tables.ELEMENT,
         ),
         problem=tables.PROBLEM.empty_table(),
     )
@@ -426,7 +427,8 @@ def test_every_kept_keyword_is_a_column_of_that_type(catalog: Catalog) -> None:
     ("table", "schema", "catalogs_own"),
     [
         ("instance", tables.INSTANCE, {"instance_id", "revision", "ingested_utc"}),
-        ("tag", tables.TAG, {"instance_id"}),
+        ("attribute", tables.ATTRIBUTE, {"attribute_id"}),
+        ("element", tables.ELEMENT, {"instance_id", "attribute_id"}),
         ("problem", tables.PROBLEM, {"at_utc"}),
         ("volume", tables.VOLUME, {"built_utc"}),
         ("volume_slice", tables.VOLUME_SLICE, set()),
@@ -438,7 +440,7 @@ def test_what_workers_hand_over_is_what_the_table_holds(
     handed = {
         field.name: sql
         for field in schema
-        if field.name != "seq"
+        if field.name not in {"seq", "attribute"}
         for sql, arrow in tables.ARROW_TYPES.items()
         if arrow == (field.type.value_type if pa.types.is_dictionary(field.type) else field.type)
     }
@@ -449,7 +451,8 @@ def test_what_workers_hand_over_is_what_the_table_holds(
 def test_every_table_and_column_has_a_comment(catalog: Catalog) -> None:
     silent = catalog.rows(
         "SELECT table_name, column_name FROM duckdb_columns() WHERE comment IS NULL"
-        " AND table_name IN (SELECT table_name FROM duckdb_tables() WHERE NOT internal)"
+        " AND table_name IN (SELECT table_name FROM duckdb_tables() WHERE NOT internal"
+        " UNION ALL SELECT 'tag')"
         " AND NOT internal"
     )
     assert silent == []
@@ -560,12 +563,7 @@ def pictured(rows: Batch, name: str) -> Batch:
     table = rows.instance
     column = pa.array([f"thumbnails/{name}"] * table.num_rows, pa.string())
     at = table.column_names.index("thumbnail_path")
-    return Batch(
-        file=rows.file,
-        instance=table.set_column(at, "thumbnail_path", column),
-        tag=rows.tag,
-        problem=rows.problem,
-    )
+    return replace(rows, instance=table.set_column(at, "thumbnail_path", column))
 
 
 def test_a_checkpoint_waits_for_a_question_that_began_before_the_last_commit(
@@ -598,8 +596,8 @@ def test_a_copy_that_comes_first_in_a_batch_does_not_take_the_thumbnail_along(
     read = picture(catalog, "x.jpg", A)
     rows = batch(file("a"), file("copy"))
     backwards = pa.concat_tables([rows.instance.slice(1), rows.instance.slice(0, 1)])
-    turned = Batch(file=rows.file, instance=backwards, tag=rows.tag, problem=rows.problem)
-    catalog.write(pictured(turned, "x.jpg"), now=NOW)
+    turned = pictured(replace(rows, instance=backwards), "x.jpg")
+    catalog.write(turned, now=NOW)
     assert read() == A.encode()
 
 
@@ -663,3 +661,87 @@ def test_events_of_an_older_catalog_get_their_numbers_and_new_ones_follow(tmp_pa
             catalog.tell(kind)
             found = catalog.rows("SELECT kind, event_id FROM event ORDER BY event_id")
     assert found == [("a", 1), ("b", 2), ("c", 3), ("d", 4)]
+
+
+def test_elements_of_an_older_catalog_are_what_they_were(tmp_path: Path) -> None:
+    rows = [
+        (1, "00080018", "00080018", "SOPInstanceUID", None, "UI", 1, "1.1", None, 4),
+        (2, "00080018", "00080018", "SOPInstanceUID", None, "UI", 1, "1.2", None, 4),
+        (1, "00091001", "00091001", None, "ACME", "DS", 1, "7", 7.0, 2),
+        (2, "00091001", "00091001", None, "OTHER", "UN", 1, None, None, 2),
+        (2, "00091002", "00091002", None, None, None, None, None, None, None),
+        (2, "00081140[1].00080018", "00080018", "SOPInstanceUID", None, "UI", 1, "1.9", None, 4),
+    ]
+    with duckdb.connect(str(tmp_path / CATALOG_NAME)) as db:
+        for number, (name, script) in enumerate(sql.migrations()[:4], start=1):
+            db.execute(script)
+            db.execute("INSERT INTO migration VALUES (?, ?, ?)", [number, name, NOW])
+        for row in rows:
+            db.execute(f"INSERT INTO tag VALUES ({', '.join('?' * len(row))})", row)
+    with Catalog(tmp_path, memory_bytes=1 << 29, patience=PATIENCE) as catalog:
+        assert sorted(catalog.rows("FROM tag"), key=str) == sorted(rows, key=str)
+        assert catalog.rows("SELECT count(*) FROM attribute") == [(5,)]
+        catalog.write(batch(file("a", "1.3")), now=NOW)
+        assert catalog.rows("SELECT count(*), max(attribute_id) FROM attribute") == [(6, 6)]
+
+
+def elements(*held: tuple[str, str, str | None], seq: int = 0) -> dict[str, pa.Table]:
+    """Tables of the elements of one file: path, VR, value."""
+    said = [
+        {"attribute": at, "path": path, "tag": path[-8:], "vr": vr}
+        for at, (path, vr, _) in enumerate(held)
+    ]
+    values = [{"seq": seq, "attribute": at, "value": value} for at, (*_, value) in enumerate(held)]
+    return {
+        "attribute": pa.Table.from_pylist(said, schema=tables.ATTRIBUTE),
+        "element": pa.Table.from_pylist(values, schema=tables.ELEMENT),
+    }
+
+
+def test_what_an_element_is_stands_once_for_all_that_have_it(catalog: Catalog) -> None:
+    first = [("00080018", "UI", "1.1"), ("00091001", "DS", "1"), ("00091001", "LO", "twice")]
+    second = [("00091001", "LO", "2"), ("00100010", "PN", "x"), ("00080018", "UI", "1.2")]
+    both = Batch.of(
+        [
+            replace(batch(file("a", "1.1")), **elements(*first)),
+            replace(_numbered(batch(file("b", "1.2", B)), 1), **elements(*second, seq=1)),
+        ]
+    )
+    catalog.write(both, now=NOW)
+    catalog.write(replace(batch(file("c", "1.3", C)), **elements(*first, *second)), now=NOW)
+    asked = "SELECT path, vr, value FROM tag WHERE instance_id = ?"
+    for number, held in ((1, first), (2, second), (3, first + second)):
+        assert sorted(catalog.rows(asked, number)) == sorted(held)
+    assert catalog.rows("SELECT count(*) FROM attribute") == [(4,)]
+
+
+def _numbered(rows: Batch, seq: int) -> Batch:
+    """The same one file under another number."""
+    column = pa.array([seq], pa.int64())
+    changed = {
+        name: table.set_column(0, "seq", column)
+        for name in ("file", "instance")
+        if (table := getattr(rows, name)).column_names[0] == "seq"
+    }
+    return replace(rows, **changed)
+
+
+def test_more_attributes_than_are_looked_up_at_once_are_all_met_again(catalog: Catalog) -> None:
+    many = [(f"52009230[{at}].00189005", "CS", str(at)) for at in range(2 * batches.LOOK_UP + 1)]
+    for uid in ("1.1", "1.2"):
+        catalog.write(replace(batch(file(uid, uid)), **elements(*many)), now=NOW)
+    counts = "SELECT (SELECT count(*) FROM attribute), (SELECT count(*) FROM tag)"
+    assert catalog.rows(counts) == [(len(many), 2 * len(many))]
+
+
+def test_attributes_of_a_batch_that_was_rolled_back_are_not_taken_for_known(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = replace(batch(file("a")), **elements(("00100010", "PN", "x")))
+    with monkeypatch.context() as patch:
+        patch.setattr(batches, "account", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            catalog.write(rows, now=NOW)
+    assert catalog.rows("FROM attribute") == []
+    catalog.write(rows, now=NOW)
+    assert catalog.rows("SELECT path, value FROM tag") == [("00100010", "x")]

@@ -1,6 +1,7 @@
 """Media directories: what they list, and which are not believed."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -165,9 +166,7 @@ def test_ten_million_records_are_refused_before_they_are_all_read(tmp_path: Path
 
 def with_list(rows: Batch, *names: tuple[str, str], path: str = "DICOMDIR") -> Batch:
     listing = tables.listed([("/drop", path, *name, "A/I1") for name in names])
-    return Batch(
-        file=rows.file, instance=rows.instance, tag=rows.tag, problem=rows.problem, listed=listing
-    )
+    return replace(rows, listed=listing)
 
 
 def media(path: str = "DICOMDIR") -> dict[str, object]:

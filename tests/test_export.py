@@ -1,4 +1,5 @@
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -34,15 +35,8 @@ def client(catalog: Catalog) -> Client:
         row["ImageType"] = ["ORIGINAL", "PRIMARY"]
         if row["SOPInstanceUID"] != "1.1":
             row["StudyDate"] = NOW.date()
-    catalog.write(
-        type(made)(
-            file=made.file,
-            instance=pa.Table.from_pylist(rows, schema=made.instance.schema),
-            tag=made.tag,
-            problem=made.problem,
-        ),
-        now=NOW,
-    )
+    instance = pa.Table.from_pylist(rows, schema=made.instance.schema)
+    catalog.write(replace(made, instance=instance), now=NOW)
     catalog.close()
     return Client(catalog.state)
 

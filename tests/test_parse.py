@@ -468,12 +468,10 @@ def bundled(name: str, seq: int) -> parse.Parsed:
 
 def test_tables_have_the_schemas_of_the_catalog() -> None:
     parsed = [bundled("CT_small.dcm", 5), bundled("MR_small.dcm", 3), bundled("CT_small.dcm", 9)]
-    instance, tag, problem = parse.to_tables(parsed, {3: ("thumbnails/x.jpg", "window")})
-    assert (instance.schema, tag.schema, problem.schema) == (
-        tables.INSTANCE,
-        tables.TAG,
-        tables.PROBLEM,
-    )
+    made = parse.to_tables(parsed, {3: ("thumbnails/x.jpg", "window")})
+    schemas = (tables.INSTANCE, tables.ATTRIBUTE, tables.ELEMENT, tables.PROBLEM)
+    assert tuple(table.schema for table in made) == schemas
+    instance = made[0]
     assert instance["seq"].to_pylist() == [5, 3, 9]
     assert instance["thumbnail_path"].to_pylist() == [None, "thumbnails/x.jpg", None]
     assert instance["window_source"].to_pylist() == [None, "window", None]
@@ -481,10 +479,13 @@ def test_tables_have_the_schemas_of_the_catalog() -> None:
     assert instance["frames"].to_pylist() == [1, 1, 1]
 
 
-def test_each_row_of_tag_belongs_to_its_file_and_they_are_sorted_by_path() -> None:
+def test_each_element_belongs_to_its_file_and_they_are_sorted_by_path() -> None:
     parsed = [bundled("CT_small.dcm", 5), bundled("MR_small.dcm", 3), bundled("CT_small.dcm", 9)]
-    _, tag, _ = parse.to_tables(parsed, {})
-    found = [tuple(row.values()) for row in tag.to_pylist()]
+    _, attribute, element, _ = parse.to_tables(parsed, {})
+    said = {number: what for number, *what in zip(*attribute.to_pydict().values(), strict=True)}
+    assert len(set(map(tuple, said.values()))) == len(said)
+    rows = zip(*element.to_pydict().values(), strict=True)
+    found = [(seq, *said[number], *held) for seq, number, *held in rows]
     assert [row[1] for row in found] == sorted(row[1] for row in found)
     assert sorted(found, key=str) == sorted(
         ((one.arrival.seq, *row) for one in parsed for row in one.tags), key=str
@@ -493,7 +494,7 @@ def test_each_row_of_tag_belongs_to_its_file_and_they_are_sorted_by_path() -> No
 
 def test_problems_name_the_file_and_the_instance(image: Path) -> None:
     image.write_bytes(meta(uid=b"1.9\0") + UIDS)
-    _, _, problem = parse.to_tables([read(arrival(image, seq=4))], {})
+    *_, problem = parse.to_tables([read(arrival(image, seq=4))], {})
     assert problem.to_pylist() == [
         {
             "seq": 4,
@@ -509,7 +510,7 @@ def test_problems_name_the_file_and_the_instance(image: Path) -> None:
 
 
 def test_no_files_make_empty_tables() -> None:
-    assert [table.num_rows for table in parse.to_tables([], {})] == [0, 0, 0]
+    assert [table.num_rows for table in parse.to_tables([], {})] == [0] * 4
 
 
 def test_problems_have_a_limit() -> None:
@@ -573,5 +574,5 @@ def test_a_damaged_header_gives_rows_or_a_reason(
         header=None,
     )
     made = parse.to_tables([parsed], {})
-    assert [table.validate(full=True) for table in made] == [None, None, None]
-    assert made[1].num_rows == len(found.walk.rows)
+    assert [table.validate(full=True) for table in made] == [None] * 4
+    assert made[2].num_rows == len(found.walk.rows)

@@ -32,6 +32,7 @@ HIDDEN = """
     thumbnail_path not_before_utc first_seen_utc state_utc ingested_utc built_utc at_utc seen_utc
     first_arrival_utc last_arrival_utc applied_utc first_study last_study name number place
     tag private_creator vr vm value file event_id given_up_utc gone_utc hook
+    attribute_id
 """
 WITHHELD = frozenset(HIDDEN.split())
 
@@ -50,8 +51,9 @@ def filled(state: Path, files: Iterable[str]) -> Catalog:
         except IngestError:
             continue
         rows.append(read.without_dataset())
-    instance, tag, problem = parse.to_tables(rows, {})
-    catalog.write(Batch(file=file_rows(rows, []), instance=instance, tag=tag, problem=problem))
+    instance, attribute, element, problem = parse.to_tables(rows, {})
+    made = {"attribute": attribute, "element": element, "problem": problem}
+    catalog.write(Batch(file=file_rows(rows, []), instance=instance, **made))
     return catalog
 
 
@@ -181,7 +183,7 @@ def test_a_table_without_a_namesake_cannot_be_asked_for(odd: Catalog) -> None:
         names = set(research.tables(db))
         assert {"instance", "tag", "series", "volume", "file"} < names
         without = {name for (name,) in rows} - names
-        assert "migration" in without
+        assert {"attribute", "element", "migration"} <= without
         for name in without:
             with pytest.raises(NotAllowed):
                 research.enter(db, f"FROM {name}")

@@ -1,9 +1,9 @@
 -- What each file of a batch is to the catalog: the first step of writing it.
 --
--- Comes in as views: incoming_file, incoming_instance, incoming_tag, incoming_problem (the
--- schemas of ingestd/tables.py), verdict (reason, verdict) and setting (one row: at_utc,
--- attempts, first_s, limit_s); and as a temporary table `known`: the rows of `instance` that the
--- batch is about. All four steps run inside one transaction: this one, make_way.sql,
+-- Comes in as views: incoming_file, incoming_instance, incoming_attribute, incoming_element,
+-- incoming_problem (the schemas of ingestd/tables.py), verdict (reason, verdict) and setting (one
+-- row: at_utc, attempts, first_s, limit_s); and as temporary tables: `known`, the rows of
+-- `instance` that the batch is about, and `met`, those of `attribute`. All four steps run inside one transaction: this one, make_way.sql,
 -- write_batch.sql and displaced.sql. A batch that meets nothing known needs two of them only.
 --
 -- Nothing here may read all of `instance` or `file`: a join with them costs more, with millions

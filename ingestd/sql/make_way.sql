@@ -10,7 +10,7 @@ FROM (FROM incoming_file WHERE known) AS f
 JOIN file AS old ON old.root = f.root AND old.path = f.path;
 
 -- A file that was rewritten in place takes the place of what it said before.
-DELETE FROM tag
+DELETE FROM element
 WHERE instance_id IN (SELECT instance_id FROM decided WHERE outcome = 'replaced');
 
 DELETE FROM instance

@@ -8,12 +8,30 @@ FROM incoming_instance AS i
 JOIN fresh AS f USING (seq)
 CROSS JOIN setting AS s;
 
--- Sorted by tag, a batch takes half the room and is read three times as fast.
-INSERT INTO tag BY NAME
-SELECT f.instance_id, t.* EXCLUDE (seq)
-FROM incoming_tag AS t
+-- What no instance had so far gets the next numbers; `met` are those of its paths that are known.
+CREATE OR REPLACE TEMP TABLE unmet AS
+SELECT nextval('attribute_id_seq')::INTEGER AS attribute_id, n.*
+FROM (
+    SELECT * EXCLUDE (attribute) FROM incoming_attribute
+    EXCEPT
+    SELECT * EXCLUDE (attribute_id) FROM met
+    ORDER BY path) AS n;
+
+INSERT INTO attribute BY NAME FROM unmet;
+
+-- Sorted by attribute, a batch takes half the room and is read three times as fast.
+INSERT INTO element BY NAME
+SELECT f.instance_id, a.attribute_id, e.* EXCLUDE (seq, attribute)
+FROM incoming_element AS e
 JOIN fresh AS f USING (seq)
-ORDER BY t.tag, t.path;
+JOIN (
+    SELECT i.attribute, m.attribute_id
+    FROM incoming_attribute AS i
+    JOIN (FROM met UNION ALL BY NAME FROM unmet) AS m ON m.path = i.path AND m.tag = i.tag
+        AND m.keyword IS NOT DISTINCT FROM i.keyword
+        AND m.private_creator IS NOT DISTINCT FROM i.private_creator
+        AND m.vr IS NOT DISTINCT FROM i.vr) AS a USING (attribute)
+ORDER BY a.attribute_id, f.instance_id;
 
 INSERT INTO problem BY NAME
 SELECT p.* EXCLUDE (seq), s.at_utc

@@ -95,13 +95,22 @@ class Injured:
 
     def _rows(self) -> None:
         path, _, number, *_ = next(self.rows)
-        self.db.execute("DELETE FROM tag WHERE instance_id = ?", [number])
+        self.db.execute("DELETE FROM element WHERE instance_id = ?", [number])
         self.expected |= {("instance_without_tags", path), ("rows_differ", path)}
         path, _, number, *_ = next(self.rows)
         self.db.execute(
-            "UPDATE tag SET value = 'Doe' WHERE instance_id = ? AND tag = '00100010'", [number]
+            "UPDATE element SET value = 'Doe' WHERE instance_id = ? AND attribute_id ="
+            " (SELECT attribute_id FROM attribute WHERE path = '00100010')",
+            [number],
         )
         self.expected.add(("rows_differ", path))
+        path, _, number, *_ = next(self.rows)
+        self.db.execute(
+            "UPDATE element SET attribute_id = 2000000000 WHERE instance_id = ? AND attribute_id ="
+            " (SELECT attribute_id FROM attribute WHERE path = '00100010')",
+            [number],
+        )
+        self.expected |= {("elements_of_no_attribute", path), ("rows_differ", path)}
         path, uid, *_ = next(self.rows)
         self.db.execute("UPDATE instance SET PatientID = 'x' WHERE SOPInstanceUID = ?", [uid])
         self.expected.add(("rows_differ", path))

@@ -110,7 +110,7 @@ def test_damage_that_is_met_later_ends_all_writing_until_a_backup_is_restored(
 ) -> None:
     drop = tmp_path / "drop"
     drop.mkdir()
-    block("tag")(saved.catalog)
+    block("element")(saved.catalog)
     daemon = Running(study, saved.state, drop)
     try:
         client = ingestd.open(saved.state)
@@ -125,7 +125,10 @@ def test_damage_that_is_met_later_ends_all_writing_until_a_backup_is_restored(
         assert daemon.stop() == 0
         assert "Traceback" not in daemon.log.read_text()
         done = ended("backup", str(tmp_path / "backups"), "--state", str(saved.state))
-        assert (done.returncode, "table tag of the catalog is damaged" in done.stderr) == (1, True)
+        assert (done.returncode, "table element of the catalog is damaged" in done.stderr) == (
+            1,
+            True,
+        )
         saved.restore()
         daemon = Running(study, saved.state, drop)
         wait_for(lambda: daemon.one("SELECT count(*) FROM file") == 128)
