@@ -106,7 +106,7 @@ def look_up(db: duckdb.DuckDBPyConnection, batch: Batch) -> None:
     """
     uids = batch.instance["SOPInstanceUID"].to_pylist()
     _gather(db, "known", KNOWN_INSTANCES, "SOPInstanceUID", uids)
-    paths = batch.attribute["path"].unique().to_pylist()
+    paths = list(dict.fromkeys(batch.attribute["path"].to_pylist()))
     _gather(db, "met", "FROM attribute", "path", paths)
 
 
