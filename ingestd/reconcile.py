@@ -300,9 +300,10 @@ class Series:
             return
         self._tell(closed.judged)
         renewed = [(one.job, one.volumes) for one in closings if one.volumes is not None]
+        paths = [table["path"] for _, table in renewed]
         with self._lock:
             self.done.series.update(job.SeriesInstanceUID for job, _ in renewed)
-            self.done.volumes += sum(len(table["path"].drop_null()) for _, table in renewed)
+            self.done.volumes += sum(len(path) - path.null_count for path in paths)
         self._end(one.job.SeriesInstanceUID for one in closings)
 
     def _tell(self, judged: Iterable[tuple[str, Judgement]]) -> None:
