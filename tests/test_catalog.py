@@ -745,3 +745,21 @@ def test_attributes_of_a_batch_that_was_rolled_back_are_not_taken_for_known(
     assert catalog.rows("FROM attribute") == []
     catalog.write(rows, now=NOW)
     assert catalog.rows("SELECT path, value FROM tag") == [("00100010", "x")]
+
+
+@pytest.mark.parametrize("tries", [1, PATIENCE.attempts], ids=["once", "till it was given up"])
+@pytest.mark.parametrize("has_copy", [True, False], ids=["with a copy", "without"])
+def test_a_file_that_was_overwritten_and_could_not_be_read_at_first_has_lost_its_instance(
+    catalog: Catalog, tries: int, *, has_copy: bool
+) -> None:
+    catalog.write(batch(file("a", "1.1", A)), now=NOW)
+    if has_copy:
+        catalog.write(batch(file("b", "1.1", A)), now=NOW)
+    catalog.write(batch(file("a", reason=Reason.TRANSIENT_IO, attempts=tries)), now=NOW)
+    places = "SELECT SOPInstanceUID, path FROM instance ORDER BY ALL"
+    assert catalog.rows(places) == [("1.1", "a")]
+    catalog.write(batch(file("a", "1.2", B)), now=NOW)
+    assert catalog.rows(places) == [("1.1", "b" if has_copy else "a"), ("1.2", "a")]
+    lost = catalog.rows("SELECT SOPInstanceUID, path FROM problem WHERE kind = 'source_lost'")
+    assert lost == ([] if has_copy else [("1.1", "a")])
+    assert set(states(catalog).values()) == {"cataloged"}

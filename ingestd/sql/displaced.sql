@@ -17,13 +17,16 @@ WHERE d.outcome = 'replaced' AND file.SOPInstanceUID = d.SOPInstanceUID
   AND file.state = 'duplicate' AND file.digest <> d.digest;
 
 -- A path that now holds something else, for good, has lost the instance it held before. That one
--- lives on in a copy, if there is one.
+-- lives on in a copy, if there is one. By path: the ledger forgot the UID if the file could not be
+-- read for a while. Those that were lost there before were told of.
 CREATE OR REPLACE TEMP TABLE displaced AS
 SELECT i.instance_id, i.SOPInstanceUID, i.SeriesInstanceUID, i.digest, i.root, i.path
 FROM prior AS p
 JOIN incoming_file AS f USING (seq)
-JOIN instance AS i ON i.SOPInstanceUID = p.SOPInstanceUID AND i.root = p.root AND i.path = p.path
+JOIN instance AS i ON i.root = p.root AND i.path = p.path
 LEFT JOIN verdict AS v ON v.reason = f.reason
+ANTI JOIN (FROM problem WHERE kind = 'source_lost') AS told
+    ON told.SOPInstanceUID = i.SOPInstanceUID AND told.root = i.root AND told.path = i.path
 WHERE f.SOPInstanceUID IS DISTINCT FROM i.SOPInstanceUID AND v.verdict IS DISTINCT FROM 'retry';
 
 CREATE OR REPLACE TEMP TABLE refuge AS
