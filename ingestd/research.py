@@ -70,13 +70,11 @@ def install(db: Db, key: bytes, *, database: str = "catalog") -> None:
     key       of the hashes
     database  the name under which the catalog is attached
     """
-    db.execute(RESEARCH.replace("{database}", database))
+    withheld = str([tag for tag, *_ in WITHHELD])
+    db.execute(RESEARCH.replace("{database}", database).replace("{withheld}", withheld))
     padded = key.ljust(BLOCK_BYTES, b"\0")
     pads = [bytes(byte ^ mask for byte in padded) for mask in (0x36, 0x5C)]
     db.execute("INSERT INTO research.keep.secret VALUES ($1, $2)", pads)
-    places = ", ".join("(?, ?, ?)" for _ in WITHHELD)
-    values = [part for row in WITHHELD for part in row]
-    db.execute(f"INSERT INTO research.keep.profile VALUES {places}", values)
     for table, columns in db.execute(COLUMNS, [database]).fetchall():
         parts = [part for part in map(column_sql, columns) if part]
         if parts:

@@ -1,11 +1,11 @@
 -- What SQL sees under [sql] profile = "research", in a database of its own in memory.
 --
--- {database} is the name of the catalog's database. The key comes as parameters afterwards; it is
--- never in the text of a view, which everybody may read.
+-- {database} is the name of the catalog's database, {withheld} the list of the tags that the Basic
+-- Profile takes away. The key comes as parameters afterwards; it is never in the text of a view,
+-- which everybody may read.
 ATTACH ':memory:' AS research (READ_WRITE);
 CREATE SCHEMA research.keep;
 CREATE TABLE research.keep.secret (inner_pad BLOB, outer_pad BLOB);
-CREATE TABLE research.keep.profile (tag VARCHAR, keyword VARCHAR, action VARCHAR);
 
 -- HMAC-SHA256 (RFC 2104) of a text, in the first 128 bits. Each kind of name has its own hashes,
 -- so that a PatientID is not found again as an AccessionNumber.
@@ -24,28 +24,29 @@ CREATE MACRO research.keep.uids(names, inner_pad, outer_pad) AS
 
 -- The elements that the Basic Profile leaves: of the standard, with a value that is no free text,
 -- no name and no time, and in no sequence that the profile takes away. Groups 50xx are curves,
--- (60xx,3000) and (60xx,4000) overlays, odd groups private.
+-- (60xx,3000) and (60xx,4000) overlays, odd groups private. That is decided here, once for all
+-- values: what a subquery gives would go with each of them through the join.
+CREATE VIEW research.keep.attribute AS
+FROM {database}.main.attribute
+WHERE keyword IS NOT NULL
+    AND private_creator IS NULL
+    AND vr IN ('AT', 'CS', 'DS', 'FD', 'FL', 'IS', 'LO', 'OB', 'OD', 'OF', 'OL', 'OV',
+        'OW', 'SH', 'SL', 'SQ', 'SS', 'SV', 'UC', 'UI', 'UL', 'US', 'UV')
+    AND NOT regexp_matches(tag, '^(50|60..(3|4)000)')
+    AND NOT regexp_matches(path, '(^|\.)[0-9A-F]{3}[13579BDF]')
+    AND NOT list_has_any(regexp_extract_all(path, '[0-9A-F]{8}'), {withheld});
+
 CREATE VIEW research.main.tag AS
 SELECT
-    t.instance_id, t.path, t.tag, t.keyword, t.vr, t.vm,
+    e.instance_id, a.path, a.tag, a.keyword, a.vr, e.vm,
     CASE
-        WHEN t.vr = 'UI' THEN research.keep.uids(t.value, s.inner_pad, s.outer_pad)
-        WHEN t.keyword IN ('PatientID', 'AccessionNumber')
-        THEN research.keep.hashed(t.keyword, t.value, s.inner_pad, s.outer_pad)
-        ELSE t.value
+        WHEN a.vr = 'UI' THEN research.keep.uids(e.value, s.inner_pad, s.outer_pad)
+        WHEN a.keyword IN ('PatientID', 'AccessionNumber')
+        THEN research.keep.hashed(a.keyword, e.value, s.inner_pad, s.outer_pad)
+        ELSE e.value
     END AS value,
-    CASE WHEN t.keyword NOT IN ('PatientID', 'AccessionNumber') THEN t.number END AS number,
-    CASE WHEN t.keyword NOT IN ('PatientID', 'AccessionNumber') THEN t.size_bytes END AS size_bytes
-FROM {database}.main.tag AS t
-CROSS JOIN research.keep.secret AS s
-WHERE t.keyword IS NOT NULL
-    AND t.private_creator IS NULL
-    AND t.vr IN ('AT', 'CS', 'DS', 'FD', 'FL', 'IS', 'LO', 'OB', 'OD', 'OF', 'OL', 'OV',
-        'OW', 'SH', 'SL', 'SQ', 'SS', 'SV', 'UC', 'UI', 'UL', 'US', 'UV')
-    AND NOT regexp_matches(t.tag, '^(50|60..(3|4)000)')
-    AND NOT regexp_matches(t.path, '(^|\.)[0-9A-F]{3}[13579BDF]')
-    AND t.tag NOT IN (SELECT tag FROM research.keep.profile)
-    AND CASE WHEN contains(t.path, '[')
-        THEN NOT list_has_any(regexp_extract_all(t.path, '[0-9A-F]{8}'),
-            (SELECT list(tag) FROM research.keep.profile))
-        ELSE true END;
+    CASE WHEN a.keyword NOT IN ('PatientID', 'AccessionNumber') THEN e.number END AS number,
+    CASE WHEN a.keyword NOT IN ('PatientID', 'AccessionNumber') THEN e.size_bytes END AS size_bytes
+FROM {database}.main.element AS e
+JOIN research.keep.attribute AS a USING (attribute_id)
+CROSS JOIN research.keep.secret AS s;
