@@ -15,7 +15,7 @@ from typing import Any, Self
 import duckdb
 import pyarrow as pa
 
-from ingestd import batches, derived, engine, research, sql
+from ingestd import alone, batches, derived, engine, research, sql
 from ingestd.aside import copy_aside
 from ingestd.errors import IngestError, Reason, StateError
 from ingestd.files import CATALOG_NAME
@@ -59,6 +59,7 @@ class Catalog:
         self.generation = 0  #: goes up when the file was opened anew, and cursors with it
         self._lock = take_state(state)
         try:
+            alone.forget(state)
             self._research_key = None if profile is None else enter(state, profile)
             self._db = self._open()
             self._prepare()

@@ -22,7 +22,6 @@ from ingestd.files import CATALOG_NAME, SOCKET_NAME, default_state
 from ingestd.owner import reading
 
 if TYPE_CHECKING:
-    import duckdb
     import pyarrow as pa
     from PIL.Image import Image
 
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 To = Literal["arrow", "pandas", "polars"]
+Shape = Literal["table", "answer", "rows"]  #: see alone.SHAPES
 
 ARROW = "application/vnd.apache.arrow.stream"
 STARTING_S = 15.0  #: how long to wait for a daemon that owns the catalog but does not answer yet
@@ -46,10 +46,13 @@ def open(state: str | Path | None = None) -> Client:  # noqa: A001 -- ingestd.op
 
 
 class Client:
-    """Reads one catalog; each question sees the newest state, and holds nothing open after it."""
+    """Reads one catalog; each question sees the newest state, and holds nothing open after it.
 
-    def __init__(self, state: Path) -> None:
-        self.state = state
+    own_process  whether this process does nothing else, so that its memory can be limited
+    """
+
+    def __init__(self, state: Path, *, own_process: bool = False) -> None:
+        self.state, self._own_process = state, own_process
         if not (state / CATALOG_NAME).exists():
             raise StateError(
                 f"{state}: there is no catalog here. Run `ingestd scan FOLDER` or `ingestd run`"
@@ -77,9 +80,7 @@ class Client:
         raises  SqlError with DuckDB's words; StateError when nobody answers;
                 ModuleNotFoundError when `to` is not installed
         """
-        table = self._answer(
-            query, ARROW, lambda reply: read_stream(reply.content), lambda it: it.to_arrow_table()
-        )
+        table = self._answer(query, ARROW, lambda reply: read_stream(reply.content), "table")
         return converted(table, to)
 
     def answer(self, query: str) -> Answer:
@@ -87,7 +88,7 @@ class Client:
 
         raises  as `sql`
         """
-        return self._answer(query, f"{MEDIA_TYPE}, {ARROW};q=0.5", read_answer, answer_of)
+        return self._answer(query, f"{MEDIA_TYPE}, {ARROW};q=0.5", read_answer, "answer")
 
     def rows(self, query: str) -> list[dict[str, Any]]:
         """Answer a question of our own with few rows; without a daemon it is quick.
@@ -98,7 +99,7 @@ class Client:
             query,
             ARROW,
             lambda reply: read_stream(reply.content).to_pylist(),
-            lambda found: [dict(zip(found.columns, one, strict=True)) for one in found.fetchall()],
+            "rows",
             gated=False,
         )
 
@@ -107,7 +108,7 @@ class Client:
         query: str,
         accept: str,
         from_daemon: Callable[[Reply], T],
-        from_file: Callable[[duckdb.DuckDBPyRelation], T],
+        shape: Shape,
         *,
         gated: bool = True,
     ) -> T:
@@ -119,7 +120,8 @@ class Client:
             try:
                 with reading(self.state) as allowed:
                     if allowed:
-                        return ask_file(self.state / CATALOG_NAME, query, from_file, gated=gated)
+                        found: T = self._from_file(query, shape, gated=gated)
+                        return found
             except PermissionError as error:
                 words = "ask while the daemon runs, or open snapshot.duckdb"
                 raise StateError(f"{error.filename}: this user may not open it; {words}") from error
@@ -129,6 +131,17 @@ class Client:
                     " scan. Ask again when it has ended."
                 )
             time.sleep(0.2)
+
+    def _from_file(self, query: str, shape: Shape, *, gated: bool) -> Any:
+        from ingestd import alone  # noqa: PLC0415 -- who asks the daemon does without DuckDB
+
+        return alone.ask_file(
+            self.state / CATALOG_NAME,
+            query,
+            alone.SHAPES[shape],
+            gated=gated,
+            own_process=self._own_process,
+        )
 
     def status(self) -> dict[str, Any] | None:
         """Say how the daemon is; None when none runs."""
@@ -253,16 +266,6 @@ def read_answer(reply: Reply) -> Answer:
     return Answer(table.column_names, kinds, rows)
 
 
-def answer_of(found: duckdb.DuckDBPyRelation) -> Answer:
-    """Read an answer from the file, in the same words as the daemon's."""
-    from ingestd.answer import projection  # noqa: PLC0415
-
-    kinds = [str(kind) for kind in found.types]
-    wanted = projection(found.columns, kinds)
-    plain = found if wanted is None else found.project(wanted)
-    return Answer(found.columns, kinds, plain.fetchall())
-
-
 def converted(table: pa.Table, to: To) -> Any:
     """Hand an answer over to another library."""
     if to == "arrow":
@@ -274,36 +277,6 @@ def converted(table: pa.Table, to: To) -> Any:
 
         return pl.from_arrow(table)
     raise ValueError(f"to={to!r}: known are arrow, pandas, polars")
-
-
-def ask_file(
-    path: Path, query: str, convert: Callable[[duckdb.DuckDBPyRelation], T], *, gated: bool
-) -> T:
-    """Answer from the file, while nobody owns it.
-
-    raises  SqlError; StateError when the file cannot be opened
-    """
-    import duckdb  # noqa: PLC0415 -- who asks the daemon does without it
-
-    from ingestd.sqlgate import LOCKED_DOWN, NotAllowed, check  # noqa: PLC0415
-
-    key = profile.key(path.parent) if profile.read(path.parent) == "research" else None
-    try:
-        with duckdb.connect(str(path), read_only=True, config=LOCKED_DOWN) as db:
-            if gated:  # Takes as long as a small question.
-                query = check(db, query)
-            if key is not None:
-                from ingestd import research  # noqa: PLC0415 -- few need it
-
-                research.install(db, key)
-                research.enter(db, query)
-            return convert(db.sql(query))
-    except duckdb.IOException as error:
-        raise StateError(f"{path}: DuckDB cannot open the catalog: {error}") from error
-    except (duckdb.Error, NotAllowed) as error:
-        raise SqlError(
-            str(error) + (profile.WITHHELD if key and "not found" in str(error) else "")
-        ) from error
 
 
 def quoted(text: str) -> str:

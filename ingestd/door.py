@@ -10,6 +10,7 @@ import hmac
 import json
 import os
 import socket
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ BACKLOG = 32  #: so many are let in at once, and may be three times in the momen
 CREDENTIAL = "ingestd-token"  #: systemd's name of it
 TOKEN_CHARACTERS = 16  #: at least
 OPEN_PATHS = ("/healthz", "/readyz")  #: say nothing that needs a token
+PEER = struct.Struct("3i")  #: process, user and group, as the kernel tells them (unix(7))
 
 
 class Bounded(H11Protocol):
@@ -46,6 +48,7 @@ class Bounded(H11Protocol):
             self.transport = transport
             return
         super().connection_made(transport)
+        self.app_state = {**self.app_state, "uid": uid_of(transport.get_extra_info("socket"))}
         self._await_head()
 
     def data_received(self, data: bytes) -> None:
@@ -98,6 +101,14 @@ class Bounded(H11Protocol):
             self.transport.is_closing() and self.transport.get_write_buffer_size()
         ):
             self.transport.abort()
+
+
+def uid_of(connection: Any) -> int | None:
+    """Say which user of this machine is at the other end; None when it is no Unix socket."""
+    if connection.family != socket.AF_UNIX:
+        return None
+    told = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER.size)
+    return int(PEER.unpack(told)[1])
 
 
 def refusal(status: int, error: str, detail: str) -> bytes:

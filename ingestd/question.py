@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from ingestd import research, sqlgate
 from ingestd.answer import projection
+from ingestd.bounds import TOO_MUCH_MEMORY
 from ingestd.catalog import Catalog
 from ingestd.profile import WITHHELD
 from ingestd.spool import Form, Limits, Refused, Spool
@@ -22,7 +23,7 @@ BATCH_ROWS = 2048  #: as many as DuckDB makes in one step; more would only take 
 
 READ_ONLY = "BEGIN TRANSACTION READ ONLY"  #: the second of three layers; see sqlgate
 
-TOO_MUCH = "too_much_memory", "it takes more memory than there is; ask for less at once"
+TOO_MUCH = "too_much_memory", TOO_MUCH_MEMORY
 
 #: Errors whose place in the SQL DuckDB knows when it is asked once more, without running anything
 PLACED = (duckdb.BinderException, duckdb.CatalogException)

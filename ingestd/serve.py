@@ -3,13 +3,15 @@
 POST /sql with the question as body answers in the first of these that Accept names: JSON, CSV, an
 Arrow IPC stream. GET /status, /healthz, /readyz, /metrics. An error is JSON: {"error": a word,
 "detail": what to do}, and of SQL also "position": a character of it, from 0, with line and column.
-POST /do/NAME has something done, see doing.py, and POST /snapshot makes one of what is committed
-by now; on the socket only, which belongs to the owner of
-the state folder and its group.
+POST /do/NAME has something done, see doing.py: for the owner of the state folder and root only, as
+it changes things, and tells of paths. POST /snapshot makes one of what is committed by now. Both on
+the socket only, which belongs to the owner of the state folder and its group.
 """
 
 import asyncio
 import json
+import os
+import pwd
 import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -179,6 +181,9 @@ class Server:
     async def _do(self, request: Request) -> Response:
         if request.client is not None:  # A Unix socket has no address of whoever asks.
             raise HTTPException(404)
+        if request.state.uid not in (os.geteuid(), 0):
+            words = f"only {user()}, who owns the state folder, and root may have things done"
+            return JSONResponse({"error": "not_allowed", "detail": words}, 403)
         try:
             asked = json.loads(await body_of(request))
             lines = self._doing.lines(request.path_params["name"], dict(asked))
@@ -233,6 +238,14 @@ class Sent(Response):
             while piece := await run_in_threadpool(spool.file.read, PIECE_BYTES):
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
+
+
+def user() -> str:
+    """Name whom we run as."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:  # A container may have users without names.
+        return f"user {os.geteuid()}"
 
 
 async def body_of(request: Request) -> str:

@@ -5,7 +5,9 @@ without typer, and without Arrow unless the answer is long or a file of Arrow's.
 """
 
 import argparse
+import os
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -73,7 +75,7 @@ def answer(query: str, form: str, output: Path | None, state: Path) -> None:
     if form in BINARY and output is None and sys.stdout.isatty():
         raise ConfigError(f"--format {form} is nothing for a terminal; name a file: -o FILE")
     text = read_input() if query == "-" else query
-    client = Client(state)
+    client = Client(state, own_process=True)
     if form in BINARY:
         write_binary(client.sql(text), form, output)
     else:
@@ -94,4 +96,7 @@ def read_input() -> str:
 def leave(words: str, code: int) -> NoReturn:
     """Say what went wrong, and end."""
     sys.stderr.write(f"ingestd: {plain_lines(words)}\n")
+    sys.stderr.flush()
+    if threading.active_count() > 1:  # A question that heeds no interrupt; Python would wait.
+        os._exit(code)
     raise SystemExit(code)

@@ -21,9 +21,11 @@ from test_catalog import NOW, batch, file
 from ingestd import config, door
 from ingestd.catalog import Catalog
 from ingestd.errors import ConfigError
+from ingestd.files import SOCKET_NAME
 from ingestd.serve import Server
 
 TOKEN = "0123456789abcdef" * 2
+NOBODY = 65534
 
 
 @pytest.fixture(scope="module")
@@ -194,6 +196,38 @@ def test_the_port_answers_nobody_else(server: Server, place: Path, shown: str | 
 
 def test_nothing_is_done_by_the_port(far: Knocker) -> None:
     assert far("POST", "/do/retry", b"{}").error == "not_found"
+
+
+class Stranger(Knocker):
+    """Somebody of the socket's group who is not its owner."""
+
+    def connect(self) -> socket.socket:
+        connection = socket.socket(socket.AF_UNIX)
+        os.seteuid(NOBODY)
+        try:
+            connection.connect(SOCKET_NAME)
+        finally:
+            os.seteuid(0)
+        connection.settimeout(60)
+        return connection
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs to become another user")
+def test_the_group_may_ask_but_have_nothing_done(
+    server: Server, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert server
+    state = place / "state"
+    monkeypatch.chdir(state)  # The folders above are root's alone.
+    state.chmod(0o711)
+    (state / SOCKET_NAME).chmod(0o666)
+    stranger = Stranger(state)
+    assert stranger.ask("SELECT 1 AS n").json() == [{"n": 1}]
+    for deed in ("retry", "audit", "backup", "nothing"):
+        reply = stranger("POST", f"/do/{deed}", b"{}")
+        assert (reply.status, reply.error) == (403, "not_allowed")
+    owner = Knocker(state)("POST", "/do/nothing", b"{}")
+    assert owner.json() == {"error": "unknown", "detail": "nothing: nobody can do that"}
 
 
 def test_a_token_may_come_from_systemd(

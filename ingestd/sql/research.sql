@@ -12,10 +12,16 @@ CREATE TABLE research.keep.secret (inner_pad BLOB, outer_pad BLOB);
 CREATE MACRO research.keep.hashed(kind, name, inner_pad, outer_pad) AS
     sha256(outer_pad || unhex(sha256(inner_pad || encode(kind || ':' || name))))[:32];
 
+-- 32 hexadecimal digits as a number; DuckDB 1.5 reads 16 of them only.
+CREATE MACRO research.keep.number(digits) AS
+    ('0x' || digits[:16])::UBIGINT::UHUGEINT * 18446744073709551616
+        + ('0x' || digits[17:])::UBIGINT;
+
 -- A UID for a UID, below 2.25 (PS3.5 B.2); those of the standard itself are nobody's.
 CREATE MACRO research.keep.uid(name, inner_pad, outer_pad) AS
     CASE WHEN starts_with(name, '1.2.840.10008.') THEN name
-    ELSE '2.25.' || research.keep.hashed('UID', name, inner_pad, outer_pad)::UUID::UHUGEINT END;
+    ELSE '2.25.'
+        || research.keep.number(research.keep.hashed('UID', name, inner_pad, outer_pad)) END;
 
 CREATE MACRO research.keep.uids(names, inner_pad, outer_pad) AS
     array_to_string(list_transform(string_split(names, '\'),
