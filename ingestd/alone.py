@@ -4,12 +4,14 @@ It runs in a thread of its own, since DuckDB has steps that heed no interrupt; w
 the deadline all the same, and Ctrl-C ends the wait.
 """
 
+import atexit
 import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -32,6 +34,9 @@ SPILLED = "ask-"  #: begins the name of a folder in `tmp`, for what does not fit
 BATCH_ROWS = 2048
 GRACE_S = 2.0  #: how long a question may take to heed an interrupt
 
+#: One question at a time in a process: connections to one file share what the profile attaches.
+ONE = threading.Lock()
+
 
 def ask_file(
     path: Path, query: str, convert: Convert[T], *, gated: bool, own_process: bool = False
@@ -47,14 +52,7 @@ def ask_file(
         from ingestd.headroom import Headroom  # noqa: PLC0415 -- others do without ctypes
 
         Headroom(limits.growth_bytes).begin(first=True)
-    with room(path.parent) as folder:
-        question = Alone(path, query, gated=gated)
-        try:
-            return question.answer(convert, limits, folder)
-        except duckdb.IOException as error:
-            raise StateError(f"{path}: DuckDB cannot open the catalog: {error}") from error
-        except (duckdb.Error, NotAllowed, MemoryError, OSError) as error:
-            raise SqlError(question.told(error)) from error
+    return Alone(path, query, gated=gated).answer(convert, limits)
 
 
 class Alone:
@@ -64,11 +62,12 @@ class Alone:
         self._path, self._query, self._gated = path, query, gated
         self._db: duckdb.DuckDBPyConnection | None = None
         self._key: bytes | None = None
+        self._given_up = False
 
-    def answer(self, convert: Convert[T], limits: Bounds, folder: Path) -> T:
+    def answer(self, convert: Convert[T], limits: Bounds) -> T:
         """Find the answer; at the deadline say so.
 
-        raises  SqlError at the deadline; whatever goes wrong
+        raises  SqlError; StateError
         """
         found: list[T] = []
         wrong: list[BaseException] = []
@@ -76,9 +75,12 @@ class Alone:
 
         def run() -> None:
             try:
-                found.append(self._found(convert, limits, folder))
+                with ONE:
+                    if not self._given_up:
+                        found.append(self._found(convert, limits))
             except BaseException as error:  # noqa: BLE001 -- raised where it is waited for
-                wrong.append(error)
+                wrong.append(self._told(error))
+            self._db = None
             over.set()
 
         threading.Thread(target=run, name="question", daemon=True).start()
@@ -88,23 +90,27 @@ class Alone:
             self._stop(over)
         if not in_time:
             raise SqlError(limits.late)
-        for error in wrong:
-            raise error
-        return found[0]
+        if wrong:
+            raise wrong.pop()
+        return found.pop()
 
     def _stop(self, over: threading.Event) -> None:
         """Have it end, unless it has. An interrupt can fall between two steps and be lost."""
+        self._given_up = True
         until_s = time.monotonic() + GRACE_S
         while not over.wait(0.1) and time.monotonic() < until_s:
             with suppress(duckdb.Error):  # It has just closed.
-                if self._db is not None:
-                    self._db.interrupt()
+                if (db := self._db) is not None:
+                    db.interrupt()
 
-    def _found(self, convert: Convert[T], limits: Bounds, folder: Path) -> T:
+    def _found(self, convert: Convert[T], limits: Bounds) -> T:
         state, query = self._path.parent, self._query
         self._key = profile.key(state) if profile.read(state) == "research" else None
-        with duckdb.connect(str(self._path), read_only=True, config=config(limits, folder)) as db:
+        settings = config(state, limits)
+        with duckdb.connect(str(self._path), read_only=True, config=settings) as db:
             self._db = db
+            db.execute("SET enable_progress_bar = false")  # It would be drawn into the answer.
+            db.execute("SET lock_configuration = true")
             if self._gated:  # Takes as long as a small question.
                 query = check(db, query)
             if self._key is not None:
@@ -112,45 +118,55 @@ class Alone:
 
                 research.install(db, self._key)
                 research.enter(db, query)
-            db.execute("SET lock_configuration = true")
             return convert(db.sql(query), limits)
 
-    def told(self, error: BaseException) -> str:
-        """Say what went wrong, as the daemon would."""
-        if isinstance(error, MemoryError) or "Out of Memory" in str(error):
-            return TOO_MUCH_MEMORY
-        return str(error) + (profile.WITHHELD if self._key and "not found" in str(error) else "")
+    def _told(self, error: BaseException) -> BaseException:
+        """Say what went wrong, as the daemon would.
+
+        Without the frames that hold DuckDB's objects: as long as one is alive the file is open,
+        and people keep errors.
+        """
+        words = str(error)
+        if isinstance(error, MemoryError) or "Out of Memory" in words:
+            return SqlError(TOO_MUCH_MEMORY)
+        if isinstance(error, duckdb.IOException):
+            return StateError(f"{self._path}: DuckDB cannot open the catalog: {words}")
+        if isinstance(error, (duckdb.Error, NotAllowed, SqlError, OSError)):
+            hint = profile.WITHHELD if self._key and "not found" in words else ""
+            return SqlError(words + hint)
+        return error
 
 
-def config(limits: Bounds, folder: Path) -> dict[str, str | bool | int | float | list[str]]:
-    """Say what DuckDB may do and take."""
-    spill_bytes = shutil.disk_usage(folder.parent).free // SPILL_SHARE
+def config(state: Path, limits: Bounds) -> dict[str, str | bool | int | float | list[str]]:
+    """Say what DuckDB may do and take; one process may open a file with one config only."""
+    folder = room(state)
     return {
         **LOCKED_DOWN,
         "memory_limit": f"{limits.engine_bytes}B",
         "temp_directory": str(folder),
-        "max_temp_directory_size": f"{spill_bytes}B",
+        "max_temp_directory_size": f"{spill_bytes(folder)}B",
     }
 
 
-@contextmanager
-def room(state: Path) -> Iterator[Path]:
-    """Name a folder for what does not fit into memory; DuckDB makes it when it is needed.
+@cache
+def room(state: Path) -> Path:
+    """Name a folder for what does not fit into memory; DuckDB makes it, and takes it away.
 
     What is spilled is of the catalog: it goes where those who may not read that cannot, either.
     """
-    made = None
     if os.access(state / "tmp", os.W_OK):
-        folder = state / "tmp" / f"{SPILLED}{os.getpid()}-{threading.get_ident()}"
-    else:
-        from tempfile import mkdtemp  # noqa: PLC0415 -- takes its time
+        return state / "tmp" / f"{SPILLED}{os.getpid()}"
+    from tempfile import mkdtemp  # noqa: PLC0415 -- takes its time
 
-        made = Path(mkdtemp(prefix="ingestd-"))
-        folder = made / "spilled"
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(made or folder, ignore_errors=True)
+    made = Path(mkdtemp(prefix="ingestd-"))
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return made / "spilled"
+
+
+@cache
+def spill_bytes(folder: Path) -> int:
+    """Say how much may go there."""
+    return shutil.disk_usage(folder.parent).free // SPILL_SHARE
 
 
 def forget(state: Path) -> None:

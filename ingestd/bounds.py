@@ -57,15 +57,15 @@ def keep(state: Path, bounds: Bounds) -> None:
 
     raises  OSError
     """
-    if read(state, anyhow=True) != bounds:
-        publish(state / NAME, json.dumps(bounds._asdict()).encode() + b"\n")
-        (state / NAME).chmod(0o644)
+    place, content = state / NAME, json.dumps(bounds._asdict()).encode() + b"\n"
+    if not place.exists() or place.read_bytes() != content:
+        publish(place, content)
+        place.chmod(0o644)
 
 
-def read(state: Path, *, anyhow: bool = False) -> Bounds:
+def read(state: Path) -> Bounds:
     """Read what the last daemon left; where none ever ran, the defaults.
 
-    anyhow  take the defaults for what cannot be read
     raises  StateError when it cannot be read
     """
     try:
@@ -74,8 +74,6 @@ def read(state: Path, *, anyhow: bool = False) -> Bounds:
     except FileNotFoundError:
         return Bounds()
     except (OSError, ValueError, TypeError) as error:
-        if anyhow:
-            return Bounds()
         raise StateError(
             f"{state / NAME}: cannot be read; start `ingestd run` again, or delete it"
         ) from error

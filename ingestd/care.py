@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ingestd import profile
 from ingestd.cli import HALTED, ConfigOption, JsonOption, StateOption, app, told
 from ingestd.files import default_state
 
@@ -35,7 +36,7 @@ def done(
 
         settings = load(config)
         log.configure(settings.log.model_copy(update={"level": "error"}), sys.stderr)
-        os.umask(0o027)
+        os.umask(profile.umask(place, "full"))
         return Offline(settings, place, shown.tell).do(name, asked)
 
 
@@ -103,9 +104,10 @@ def restore(
     """Make a backup the catalog of a state folder; the daemon must not run."""
     from ingestd.restore import restore as put_back  # noqa: PLC0415
 
+    place = state or default_state()
     with told():
-        os.umask(0o027)
-        said = put_back(folder, state or default_state())
+        os.umask(profile.umask(place, "full"))
+        said = put_back(folder, place)
     before = f"; the catalog before is in {said['before']}" if said["before"] else ""
     words = f"restored: {said['files']} files, {said['instances']} instances{before}"
     typer.echo(json.dumps(said) if as_json else words)

@@ -101,6 +101,17 @@ class Catalog:
                 raise self._halting(error) from error
             self.generation += 1
 
+    def hide(self) -> None:
+        """Go over to the research profile: from here on each new question is under it.
+
+        raises  OSError; StateError; IngestError
+        """
+        key = enter(self.state, "research")
+        assert key is not None, "the research profile has a key"
+        with self.transaction() as db:
+            research.install(db, key)
+        self._research_key = key
+
     def suspect(self, error: Exception) -> None:
         """Remember that the file is damaged, when an error says so; nobody writes to it then."""
         if self.damaged is None and engine.is_damage(error):
@@ -128,7 +139,7 @@ class Catalog:
     def _migrate(self) -> None:
         """Bring the catalog up to this program, after a copy; refuse one that is newer."""
         steps = sql.migrations()
-        applied = self._applied()
+        applied = engine.applied(self._db)
         if applied > len(steps):
             raise StateError(
                 f"{self.state / CATALOG_NAME}: the catalog is at migration {applied}, this program"
@@ -158,15 +169,6 @@ class Catalog:
         copy = copy_aside(self.state / CATALOG_NAME, applied)
         log.info("catalog_copied", at_migration=applied, copy=str(copy))
         self._db = self._open()
-
-    def _applied(self) -> int:
-        known = self._db.execute(
-            "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'migration'"
-        ).fetchall()[0][0]
-        if not known:
-            return 0
-        row = self._db.execute("SELECT coalesce(max(number), 0) FROM migration").fetchall()[0]
-        return int(row[0])
 
     @contextmanager
     def transaction(self, **views: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:

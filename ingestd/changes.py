@@ -8,6 +8,8 @@ from ingestd.config import Config, Root
 SQL_AT_START = ("memory_bytes", "group", "listen", "token_file")
 AT_START = ("archive", "catalog.memory_bytes", *(f"sql.{key}" for key in SQL_AT_START))
 
+PROFILE = "sql.profile"  #: to hide more can be done at once; to show more takes a new start
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changes:
@@ -18,6 +20,7 @@ class Changes:
     begun: tuple[Root, ...]  #: roots that are new, or to be watched otherwise
     retaken: tuple[str, ...]  #: roots whose files are to be taken otherwise than before
     at_restart: tuple[str, ...]  #: keys that count from the next start on
+    hidden: bool  #: whether SQL is to show less than before, from now on
 
 
 def changes(old: Config, new: Config) -> Changes:
@@ -39,14 +42,22 @@ def changes(old: Config, new: Config) -> Changes:
             if taking(before.get(key)) != taking(after.get(key))
             or ("retry" in sections and taking(after.get(key)) is not None)
         ),
-        at_restart=tuple(key for key in AT_START if value(old, key) != value(new, key)),
+        at_restart=tuple(
+            key
+            for key in (*AT_START, *([PROFILE] if new.sql.profile == "full" else []))
+            if value(old, key) != value(new, key)
+        ),
+        hidden=(old.sql.profile, new.sql.profile) == ("full", "research"),
     )
 
 
 def until_restart(old: Config, new: Config) -> Config:
     """Give the new config with what of the old one holds until the next start."""
     catalog = new.catalog.model_copy(update={"memory_bytes": old.catalog.memory_bytes})
-    sql = new.sql.model_copy(update={key: getattr(old.sql, key) for key in SQL_AT_START})
+    kept = {key: getattr(old.sql, key) for key in SQL_AT_START}
+    if old.sql.profile == "research":
+        kept["profile"] = "research"
+    sql = new.sql.model_copy(update=kept)
     return new.model_copy(update={"archive": old.archive, "catalog": catalog, "sql": sql})
 
 

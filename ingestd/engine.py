@@ -79,6 +79,15 @@ def begin(path: Path) -> None:
     fsync_folder(path.parent)
 
 
+def applied(db: duckdb.DuckDBPyConnection) -> int:
+    """Say how many migrations a catalog has seen."""
+    known = "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'migration'"
+    if not db.execute(known).fetchall()[0][0]:
+        return 0
+    row = db.execute("SELECT coalesce(max(number), 0) FROM migration").fetchall()[0]
+    return int(row[0])
+
+
 def unusable(path: Path, error: Exception) -> StateError:
     """Say why the catalog's file cannot be used, and what to do."""
     text = str(error)

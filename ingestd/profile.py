@@ -22,13 +22,15 @@ WITHHELD = (
 MARK, KEY = "sql.profile", "research.key"
 KEY_BYTES = 32
 
+#: Folders that workers fill; what they make there is closed by the folder only.
+FOLDERS = ("thumbnails", "volumes", "tmp")
+
 #: What shows persons, with the mode that it has in either profile
 SHOWING = (
     (f"{CATALOG_NAME}*", 0o640, 0o600),  #: its log, and copies from before migrations, too
-    ("thumbnails", 0o750, 0o700),
-    ("volumes", 0o750, 0o700),
-    ("tmp", 0o750, 0o700),
+    *((name, 0o750, 0o700) for name in FOLDERS),
     ("archive", 0o750, 0o700),
+    ("before-restore-*", 0o750, 0o700),
 )
 
 
@@ -56,6 +58,8 @@ def close_off(state: Path, profile: Profile) -> None:
     """
     if not (state / KEY).exists():  # It never was under another profile.
         return
+    for name in FOLDERS if profile == "research" else ():
+        (state / name).mkdir(mode=0o700, exist_ok=True)
     for pattern, full, hidden in SHOWING:
         for place in state.glob(pattern):
             with suppress(FileNotFoundError):  # A log of DuckDB's comes and goes.

@@ -10,12 +10,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from ingestd import __version__, config, profile
+from ingestd import __version__, bounds, config, profile
 from ingestd import log as logs
 from ingestd.changes import changes, until_restart
 from ingestd.deeds import deeds
 from ingestd.doing import Doing
-from ingestd.errors import ConfigError, Reason
+from ingestd.errors import ConfigError, IngestError, Reason, StateError
 from ingestd.gist import gist
 from ingestd.hands import Hands
 from ingestd.jobs import Jobs
@@ -102,6 +102,7 @@ class Daemon:
         self._parts.callback(self._timer.stop)
         self._schedule(settings)
         self._timer.start()
+        bounds.keep(state, bounds.of(settings))
         self._beat = self.works.pulse.part("main")
         self.scouts.begin(settings.root, settings)
 
@@ -109,6 +110,7 @@ class Daemon:
         """Begin to answer, and to do what is asked for."""
         hands = Hands(works=self.works, scouts=self.scouts)
         self.upkeep, doing = Upkeep(hands), Doing(deeds(hands))
+        self.snapshots = self._snapshots(settings, state)
         self.server = Server(
             self.works.catalog,
             self.status,
@@ -118,7 +120,7 @@ class Daemon:
             doing=doing,
             ready=self._not_ready,
             growth_bytes=settings.catalog.memory_bytes + settings.sql.memory_bytes,
-            snapshot=self._snapshots(settings, state).publish,
+            snapshot=self.snapshots.publish,
         )
         self._parts.callback(self.server.stop)
         self._parts.callback(doing.stop)
@@ -189,7 +191,8 @@ class Daemon:
         try:
             new = self._reread()
             self.works.rehook(new.hooks)
-        except (ConfigError, OSError) as error:
+            self._hide(new)
+        except (ConfigError, StateError, IngestError, OSError) as error:
             self._refused = str(error)
             words = "the old config holds"
             log.error("reload_refused", why=self._refused, detail=words)  # noqa: TRY400
@@ -197,6 +200,19 @@ class Daemon:
             self._refused = ""
             self._configure(new)
         self._notifier.ready()
+
+    def _hide(self, new: config.Config) -> None:
+        """Show less in SQL, when a new config asks for it; first of all that it asks for.
+
+        raises  OSError; StateError; IngestError: then nothing of the new config is in use
+        """
+        if not changes(self.settings, new).hidden:
+            return
+        os.umask(profile.umask(self.state, "research"))
+        with self.snapshots.none():
+            self.works.catalog.hide()
+        profile.close_off(self.state, "research")
+        log.info("profile", now="research")
 
     def _configure(self, new: config.Config) -> None:
         asked = changes(self.settings, new)
@@ -206,6 +222,10 @@ class Daemon:
         self.scouts.end(asked.ended)
         self.works.configure(settings, retaken=asked.retaken)
         self.server.configure(settings.sql)
+        self.snapshots.configure(
+            every_s=settings.sql.snapshot_s, min_free_bytes=settings.space.min_free_bytes
+        )
+        bounds.keep(self.state, bounds.of(settings))
         self._schedule(settings)
         self.scouts.begin(asked.begun, settings)
         log.info("reloaded", changed=asked.sections, roots=self.scouts.roots)

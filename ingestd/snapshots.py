@@ -5,7 +5,8 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from ingestd.catalog import Catalog
@@ -34,26 +35,48 @@ class Snapshots:
         self._catalog, self._state = catalog, state
         self._every_s, self._min_free_bytes = every_s, min_free_bytes
         self._one = threading.Lock()
-        self._stopping = threading.Event()
+        self._stopping, self._woken = threading.Event(), threading.Event()
         self._process: subprocess.Popen[str] | None = None
         self._thread = threading.Thread(target=self._run, name="snapshots", daemon=True)
 
     def start(self) -> None:
         """Begin."""
-        if self._every_s:
-            self._thread.start()
+        self._thread.start()
+
+    def configure(self, *, every_s: float, min_free_bytes: int) -> None:
+        """Go by other settings from now on."""
+        self._every_s, self._min_free_bytes = every_s, min_free_bytes
+        self._woken.set()
+
+    @contextmanager
+    def none(self) -> Iterator[None]:
+        """Publish nothing meanwhile; what is under way is given up."""
+        while not self._one.acquire(timeout=0.1):
+            self._give_up()
+        try:
+            yield
+        finally:
+            self._one.release()
+
+    def _give_up(self) -> None:
+        if (process := self._process) is not None:
+            process.kill()
 
     def stop(self) -> None:
         """Publish no more; what is under way is given up."""
         self._stopping.set()
-        if (process := self._process) is not None:
-            process.kill()
+        self._woken.set()
+        self._give_up()
         if self._thread.is_alive():
             self._thread.join(3.0)
 
     def _run(self) -> None:
-        wait_s = self._every_s
-        while not self._stopping.wait(wait_s):
+        took_s = 0.0
+        while not self._stopping.is_set():
+            every_s = self._every_s
+            if self._woken.wait(rest_s(took_s, every_s=every_s) if every_s else None):
+                self._woken.clear()
+                continue
             began_s = time.monotonic()
             try:
                 self.publish()
@@ -61,7 +84,7 @@ class Snapshots:
                 log.warning("snapshot_failed", reason=str(error.reason), detail=error.detail)
             except OSError as error:
                 log.warning("snapshot_failed", detail=error.strerror)
-            wait_s = rest_s(time.monotonic() - began_s, every_s=self._every_s)
+            took_s = time.monotonic() - began_s
 
     def publish(self) -> Path:
         """Publish a snapshot of all that is committed by now, unless the last one is that.
@@ -110,7 +133,7 @@ class Snapshots:
         self._process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)  # noqa: S603
         try:
             _, words = self._process.communicate()
-            return self._process.returncode, (words.strip().splitlines() or ["no words"])[-1]
+            return self._process.returncode, (words.strip().splitlines() or ["it was ended"])[-1]
         finally:
             self._process = None
 

@@ -7,7 +7,8 @@ was chosen because it gives a value from its arguments and does nothing else. Le
 - what runs SQL that is handed to it (query, query_table, json_execute_serialized_sql);
 - what changes something (nextval, setval, setseed, write_log, checkpoint) or waits (sleep_ms);
 - what makes much from little in one step that cannot be interrupted (repeat, list_resize, a bit
-  string of a given length), or takes the product of two lengths (levenshtein and its like).
+  string of a given length), or takes the product of two lengths (levenshtein and its like), or
+  the square of one (nfc_normalize of accents).
 """
 
 OPERATORS = """
@@ -30,7 +31,7 @@ TEXT = """
     formatReadableDecimalSize from_base64 from_hex gen_random_uuid hamming hex instr
     jaro_similarity jaro_winkler_similarity lcase left left_grapheme len length length_grapheme
     lower lpad ltrim md5 md5_number
-    md5_number_lower md5_number_upper mismatches nfc_normalize octet_length ord overlay
+    md5_number_lower md5_number_upper mismatches octet_length ord overlay
     parse_dirname parse_dirpath parse_filename parse_path pg_size_pretty position prefix printf
     regexp_escape regexp_extract regexp_extract_all regexp_full_match regexp_matches regexp_replace
     regexp_split_to_array replace reverse right right_grapheme rpad rtrim sha1 sha256 split

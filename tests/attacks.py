@@ -394,6 +394,8 @@ BOMBS = {
     " WHERE regexp_matches(md5(i::VARCHAR), '(' || i::VARCHAR || '|a.*b.*c.*d)+$')",
     "a distance": "SELECT levenshtein(string_agg('ab', ''), string_agg('ba', ''))"
     " FROM range(100000)",
+    "accents upon accents": "SELECT length(nfc_normalize(string_agg(chr(768 + (i % 50)::INT), '')))"
+    " FROM range(10000000) t(i)",
     "a number of many digits": "SELECT '" + "9" * 1_000_000 + "'::BIGNUM",
     "a list of fixed length": "SELECT NULL::INTEGER[99999] FROM range(2048)",
     "search in a long text": "SELECT sum(instr(s, 'y' || i)) FROM (SELECT string_agg('x', '') AS s"

@@ -52,3 +52,21 @@ def test_what_counts_from_the_next_start_on_is_named_and_kept_until_then() -> No
     assert changes(old, new).at_restart == ("archive", "catalog.memory_bytes")
     assert held.archive.path == Path("/x")
     assert (held.catalog.memory_bytes, held.catalog.batch_rows) == (1 << 30, 7)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "held", "at_restart"),
+    [
+        pytest.param("full", "research", "research", (), id="to hide more is done at once"),
+        pytest.param("research", "full", "research", ("sql.profile",), id="to show more is not"),
+        pytest.param("research", "research", "research", (), id="no change"),
+    ],
+)
+def test_the_profile_of_sql(
+    before: Any, after: Any, held: str, at_restart: tuple[str, ...]
+) -> None:
+    old, new = of(sql={"profile": before}), of(sql={"profile": after, "rows": 7})
+    found = changes(old, new)
+    assert (until_restart(old, new).sql.profile, found.at_restart) == (held, at_restart)
+    assert until_restart(old, new).sql.rows == 7
+    assert found.hidden == (before != held)

@@ -109,7 +109,7 @@ def test_a_comment_that_ends_elsewhere_than_we_think_is_no_way_past(
 NEVER = re.compile(
     r"read_|_scan$|glob|query|getenv|setting|variable$|secret|sleep|nextval|setval|currval|seed"
     r"|write_|log|checkpoint|serialize|pragma|copy|attach|extension|install|^enable|^disable"
-    r"|profil|database_|metadata|sniff|resource|levenshtein|editdist|repeat|resize|bitstring|txid"
+    r"|profil|database_|metadata|sniff|resource|levenshtein|editdist|nfc_|repeat|resize|bitstring|txid"
 )
 LOOKS_LIKE_IT = {"log", "log2", "log10", "current_catalog", "current_database"}
 

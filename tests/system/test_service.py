@@ -9,11 +9,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from daemons import Running, wait_for
 
 import ingestd
 from ingestd import checkup
+from ingestd.errors import SqlError
 from ingestd.report import status_text
 
 
@@ -133,6 +135,59 @@ def test_a_bad_config_is_refused_with_words_and_the_old_one_holds(
     assert service.status("config_refused") == ""
     service.reload(good + "[catalog]\nmemory_bytes = 1000000000\n")
     assert service.status("restart_wanted") == ["catalog.memory_bytes"]
+
+
+def test_limits_and_snapshots_of_a_new_config_hold_at_once_and_without_the_daemon(
+    service: Service, tmp_path: Path
+) -> None:
+    good = service.config.read_text()
+    service.daemon.rows("FROM range(11)")
+    service.reload(good + "[sql]\nrows = 10\nsnapshot_s = 0.2\n")
+    wait_for((tmp_path / "state" / "snapshot.duckdb").exists)
+    with pytest.raises(SqlError, match="more than 10 rows"):
+        service.daemon.rows("FROM range(11)")
+    assert service.daemon.stop() == 0
+    with pytest.raises(SqlError, match="more than 10 rows"):
+        service.daemon.rows("FROM range(11)")
+
+
+def test_a_new_config_hides_at_once_who_a_patient_is_and_shows_it_after_a_restart_only(
+    service: Service, tmp_path: Path, study: Path
+) -> None:
+    state, good = tmp_path / "state", service.config.read_text()
+    shutil.copytree(study / "ct-abdomen", tmp_path / "drop" / "one")
+    wait_for(lambda: service.daemon.one("SELECT count(PatientName) FROM instance"))
+    service.reload(good + "[sql]\nsnapshot_s = 0.2\n")
+    snapshot = state / "snapshot.duckdb"
+    wait_for(lambda: snapshot.exists() and "PatientName" in columns(snapshot))
+
+    service.reload(good + '[sql]\nprofile = "research"\nsnapshot_s = 0.2\n')
+
+    with pytest.raises(SqlError, match="profile = research"):
+        service.daemon.rows("SELECT PatientName FROM instance")
+    assert service.daemon.one("SELECT count(PatientID) FROM instance") > 0
+    shutil.copytree(study / "real", tmp_path / "drop" / "two")  # The log of the catalog, too.
+    wait_for(lambda: service.daemon.one("SELECT count(DISTINCT Modality) FROM instance") > 1)
+    wait_for(snapshot.exists)
+    assert "PatientName" not in columns(snapshot)
+    for name in ("catalog.duckdb", "catalog.duckdb.wal", "thumbnails", "volumes", "tmp"):
+        assert not (state / name).exists() or not (state / name).stat().st_mode & 0o077, name
+
+    service.reload(good)
+    assert service.status("restart_wanted") == ["sql.profile"]
+    with pytest.raises(SqlError, match="profile = research"):
+        service.daemon.rows("SELECT PatientName FROM instance")
+    assert service.daemon.stop() == 0
+    with pytest.raises(SqlError, match="profile = research"):
+        service.daemon.rows("SELECT PatientName FROM instance")
+
+
+def columns(snapshot: Path) -> set[str]:
+    """Name the columns of a snapshot; none when another takes its place just now."""
+    with suppress(duckdb.IOException), duckdb.connect(str(snapshot), read_only=True) as db:
+        question = "SELECT DISTINCT column_name FROM duckdb_columns() WHERE NOT internal"
+        return {name for (name,) in db.execute(question).fetchall()}
+    return set()
 
 
 def test_a_daemon_that_is_stopped_gives_no_sign_of_life_and_goes_on_afterwards(
