@@ -7,12 +7,12 @@ when it says what belongs together, and absent otherwise: also one that nobody h
 
 import csv
 import json
-import re
 from collections.abc import Iterator
 from typing import Any
 
 from ingestd.dicom.keywords import KEPT
 from ingestd.sql import BASIC_PROFILE, RESEARCH
+from ingestd.sqlgate import EXPLAIN
 from ingestd.sqltree import NotAllowed
 
 Db = Any  # A connection of DuckDB, whoever opened it
@@ -41,6 +41,7 @@ PROFILE = [
 IDENTIFYING = frozenset(keyword for _, keyword, _ in PROFILE)
 WITHHELD = [row for row in PROFILE if "U" not in row[2] and row[1] not in HASHED]
 
+#: `tag` has a view of its own, in research.sql; what it is made of has none.
 COLUMNS = """
     SELECT table_name, list(column_name ORDER BY column_index) FROM duckdb_columns()
     WHERE database_name = ? AND schema_name = 'main' AND NOT internal
@@ -48,7 +49,6 @@ COLUMNS = """
     GROUP BY table_name ORDER BY table_name
 """
 
-EXPLAIN = re.compile(r"\s*EXPLAIN\s+(ANALYZE\s+)?", re.IGNORECASE)
 FUNCTIONS_IN_FROM = frozenset(["range", "generate_series", "unnest"])
 DESCRIBED = frozenset(["duckdb_columns", "duckdb_tables", "duckdb_views"])
 SHOWN = frozenset(["", '"tables"'])
@@ -108,7 +108,7 @@ def enter(db: Db, sql: str) -> None:
             " AND NOT internal GROUP BY ALL"
         ).fetchall()
     }
-    question = EXPLAIN.sub("", sql, count=1)
+    question = EXPLAIN.sub("", sql, count=1)  # As the gate has read it.
     answer = db.execute("SELECT json_serialize_sql($1)", [question]).fetchall()[0][0]
     tree = json.loads(answer)
     if tree["error"]:

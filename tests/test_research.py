@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pydicom.data
 import pytest
 from conftest import PATIENCE
@@ -219,6 +220,36 @@ def test_uids_stay_uids_and_join(odd: Catalog) -> None:
         "SELECT 1; FROM catalog.main.instance",
         "FROM query_table('catalog.main.instance')",
         "FROM query('FROM catalog.main.instance')",
+        "FROM attribute",
+        "FROM element",
+        "FROM catalog.main.element",
+        "FROM main.attribute",
+        "SELECT (SELECT max(value) FROM element)",
+        "SELECT max(e.value) FROM instance AS i, element AS e",
+        "WITH x AS (FROM element JOIN attribute USING (attribute_id)) FROM x",
+        "EXPLAIN (ANALYZE, FORMAT json) FROM catalog.main.element",
+        "SHOW TABLES FROM catalog",
+        "FROM (SHOW TABLES FROM catalog.main)",
+        "FROM (DESCRIBE catalog.main.tag)",
+        "FROM (DESCRIBE FROM catalog.main.tag)",
+        "SUMMARIZE catalog.main.instance",
+        "SUMMARIZE FROM catalog.main.instance",
+        "FROM information_schema.tables",
+        "FROM information_schema.columns",
+        "FROM pg_catalog.pg_tables",
+        "FROM sqlite_master",
+        "FROM duckdb_constraints()",
+        "FROM duckdb_types()",
+        "FROM research.main.instance",
+        "FROM instance AS OF catalog.main.instance",
+        "FROM instance UNION ALL BY NAME FROM catalog.main.instance",
+        "FROM (PIVOT catalog.main.instance ON Modality IN ('CT') USING max(PatientName))",
+        "FROM (UNPIVOT catalog.main.patient ON PatientName, PatientID)",
+        "WITH RECURSIVE x AS (SELECT 1 UNION ALL SELECT 1 FROM catalog.main.file) FROM x",
+        "SELECT [x FOR x IN (SELECT list(PatientName) FROM main.instance)]",
+        "FROM instance SEMI JOIN catalog.main.instance AS h USING (instance_id)",
+        "FROM instance, LATERAL (FROM catalog.main.patient)",
+        "FROM parts_of([1])",
     ],
 )
 def test_there_is_no_way_around_the_profile(odd: Catalog, question: str) -> None:
@@ -234,6 +265,8 @@ def test_there_is_no_way_around_the_profile(odd: Catalog, question: str) -> None
         "DESCRIBE instance",
         "SUMMARIZE series",
         "SELECT * FROM range(3)",
+        "EXPLAIN (FORMAT json) SELECT count(*) FROM tag",
+        "EXPLAIN ANALYZE SELECT count(*) FROM tag",
         "SELECT column_name FROM duckdb_columns() WHERE table_name = 'series'",
     ],
 )
@@ -252,3 +285,61 @@ def test_the_key_is_in_no_text_that_a_question_can_ask_for(odd: Catalog) -> None
     for secret in (key, *pads):
         parts = (secret.hex(), secret[:8].hex(), str(secret)[2:-1], secret.hex().upper())
         assert not any(part in text for text in texts for part in parts)
+
+
+#: Each makes DuckDB quote a value, if it looks at one before it has seen that nobody may.
+LOUD = (
+    "value::DATE IS NOT NULL",
+    "value::DOUBLE > 0",
+    "error(value) IS NULL",
+    "regexp_matches('x', value || '(')",
+    "strptime(value, '%j') IS NOT NULL",
+    "error(number::VARCHAR) IS NULL",
+    "number::UTINYINT = 255",
+    "(size_bytes * 9223372036854775) < 0",
+    "error(size_bytes::VARCHAR) IS NULL",
+    "list_extract([1], value::INTEGER) = 1",
+)
+
+
+def said(catalog: Catalog, question: str) -> str:
+    """What DuckDB answers, be it an error; without the SQL that it quotes."""
+    with catalog.cursor() as db:
+        research.enter(db, question)
+        try:
+            return str(db.execute(question).fetchall())
+        except duckdb.Error as error:
+            return str(error).partition("\nLINE")[0]
+
+
+@pytest.fixture(scope="module")
+def hidden(odd: Catalog) -> dict[str, set[str]]:
+    """By keyword the values that nobody may see, without those that are seen elsewhere."""
+    shown = {str(part) for row in seen(odd, "FROM tag") for part in row}
+    values: dict[str, set[str]] = {}
+    for row in odd.rows("SELECT * FROM tag WHERE value IS NOT NULL AND keyword IS NOT NULL"):
+        if expected(odd, row) is None and len(row[7]) > 3 and row[7] not in shown:
+            values.setdefault(row[3], set()).update({row[7], *map(str, row[8:9])})
+    return values
+
+
+@pytest.mark.parametrize("loud", LOUD)
+def test_no_error_quotes_a_value_that_is_hidden(
+    odd: Catalog, hidden: dict[str, set[str]], loud: str
+) -> None:
+    assert {"PatientName", "PatientBirthDate", "InstitutionName"} < hidden.keys()
+    places = ", ".join(f"'{keyword}'" for keyword in sorted(hidden))
+    secrets = {value for values in hidden.values() for value in values if len(value) > 5}
+    inner = f"i.instance_id = t.instance_id AND {loud}"
+    questions = (
+        f"SELECT count(*) FROM tag WHERE {loud}",
+        f"SELECT count(*) FROM tag WHERE keyword IN ({places}) AND {loud}",
+        f"SELECT count(*) FROM tag WHERE {loud} AND keyword IN ({places})",
+        f"SELECT count(*) FROM (SELECT {loud} AS x FROM tag WHERE keyword IN ({places})) WHERE x",
+        f"SELECT count(*) FROM tag JOIN (SELECT unnest([{places}]) k) ON keyword = k WHERE {loud}",
+        f"SELECT count(*) FROM tag AS t WHERE EXISTS (SELECT 1 FROM instance AS i WHERE {inner})",
+        f"SELECT count(*) FROM tag WHERE vr = 'PN' AND {loud}",
+    )
+    for question in questions:
+        words = said(odd, question)
+        assert [secret for secret in secrets if secret in words] == [], question
