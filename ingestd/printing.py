@@ -6,17 +6,19 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from ingestd.answer import Answer, is_nested, is_number
-from ingestd.errors import ConfigError
+from ingestd.errors import ConfigError, SqlError
 from ingestd.files import replacing
-from ingestd.screen import cut, fitted, plain, width
+from ingestd.screen import cut, fitted, plain, plain_lines, width
 
 FORMATS = ("table", "list", "csv", "json", "parquet", "arrow")
 BINARY = ("parquet", "arrow")
 SHOWN_ROWS = 200  #: a table ends here and says so
+PLAN = ["explain_key", "explain_value"]  #: what EXPLAIN gives: a drawing of many lines
 GAP, LEAST = 2, 8  #: cells between two columns, and how far a column may be shortened
 QUOTED_IF = frozenset('",\r\n')
 
@@ -30,18 +32,25 @@ def write(answer: Answer, as_format: str, output: Path | None) -> None:
             )
         return
     terminal = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    try:
+    with until_nobody_reads():
         for part in parts(answer, as_format, terminal):
             sys.stdout.buffer.write(part.encode("utf-8", "replace"))
         sys.stdout.flush()
-    except BrokenPipeError:  # `| head` has seen enough.
+
+
+@contextmanager
+def until_nobody_reads() -> Iterator[None]:
+    """Write no more when nobody reads any more: `| head` has seen enough."""
+    try:
+        yield
+    except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def write_binary(table: Any, as_format: str, output: Path | None) -> None:
     """Write an Arrow table as Parquet or as an IPC stream.
 
-    raises  ConfigError when it would go to a terminal
+    raises  ConfigError when it would go to a terminal; SqlError when the format has no such type
     """
     import pyarrow as pa  # noqa: PLC0415 -- takes as long as all the rest of a small question
     import pyarrow.parquet  # noqa: PLC0415
@@ -53,14 +62,19 @@ def write_binary(table: Any, as_format: str, output: Path | None) -> None:
             with pa.ipc.new_stream(out, table.schema) as stream:
                 stream.write_table(table)
 
+    spans = [field.name for field in table.schema if pa.types.is_interval(field.type)]
+    if spans and as_format == "parquet":
+        words = f"{', '.join(spans)}: Parquet has no intervals; cast to VARCHAR, or --format arrow"
+        raise SqlError(words)
     if output is not None:
         with replacing(output) as out:
             fill(out)
     elif sys.stdout.isatty():
         raise ConfigError(f"--format {as_format} is nothing for a terminal; name a file: -o FILE")
     else:
-        fill(sys.stdout.buffer)
-        sys.stdout.flush()
+        with until_nobody_reads():
+            fill(sys.stdout.buffer)
+            sys.stdout.flush()
 
 
 def parts(answer: Answer, as_format: str, terminal: int | None) -> Iterator[str]:
@@ -145,6 +159,8 @@ def json_value(value: Any, kind: str) -> object:
 
 def as_table(answer: Answer, terminal: int | None) -> str:
     """Draw a table for people; on a terminal every line fits, and what was shortened shows it."""
+    if list(answer.names) == PLAN:
+        return "\n".join(plain_lines(text(drawing)).rstrip("\n") for _, drawing in answer.rows)
     shown = [list(map(cell, row)) for row in answer.rows[:SHOWN_ROWS]]
     names = list(map(plain, answer.names))
     wide = [
@@ -163,7 +179,8 @@ def _notes(rows: int, left_out: int) -> Iterable[str]:
     if rows > SHOWN_ROWS:
         yield f"… {rows} rows; --format csv or json gives all"
     if left_out:
-        yield f"… and {left_out} more columns; name those you want, or --format json"
+        columns = "1 more column" if left_out == 1 else f"{left_out} more columns"
+        yield f"… and {columns}; name those you want, or --format json"
 
 
 def _line(texts: Sequence[str], sizes: Sequence[int], right: Sequence[bool]) -> str:

@@ -67,6 +67,28 @@ def test_sql_reads_standard_input(command: Command) -> None:
     assert command("sql", "-", "--format", "csv", stdin="SELECT 7 AS n").stdout == "n\n7\n"
 
 
+def test_a_plan_is_drawn_and_not_put_into_cells(command: Command) -> None:
+    said = command("sql", "EXPLAIN SELECT count(*) FROM file").stdout
+    assert len(said.splitlines()) >= 3
+    assert "\N{REPLACEMENT CHARACTER}" not in said
+    assert "explain_value" not in said
+    hostile = command("sql", "EXPLAIN SELECT '\x1b[31mred' FROM file").stdout
+    assert "\x1b" not in hostile
+
+
+@pytest.mark.parametrize("form", ["list", "arrow", "parquet"])
+def test_who_reads_no_further_gets_no_error(scanned: Path, form: str) -> None:
+    rows = "SELECT range, md5(range::VARCHAR) AS x FROM range(100000)"
+    words = [*COMMAND, "sql", rows, "--format", form, "--state", str(scanned)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(1)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
 def test_sql_writes_parquet_to_a_file(command: Command, tmp_path: Path) -> None:
     import pyarrow.parquet  # noqa: PLC0415
 
@@ -80,6 +102,12 @@ def test_sql_writes_parquet_to_a_file(command: Command, tmp_path: Path) -> None:
     [
         pytest.param(["sql", "SELEC"], 1, "syntax error", id="sql that is wrong"),
         pytest.param(["sql", "SELECT 1", "--format", "xml"], 2, "known are table", id="a format"),
+        pytest.param(
+            ["sql", "SELECT INTERVAL 1 MONTH AS span", "--format", "parquet"],
+            1,
+            "span: Parquet has no intervals; cast to VARCHAR",
+            id="a type that the format does not have",
+        ),
         pytest.param(["sql", "-"], 1, "0 statements", id="nothing on standard input"),
         pytest.param(
             ["sql", "SELECT 1", "-o", "/nothing/here.csv"], 1, "/nothing", id="a file nowhere"

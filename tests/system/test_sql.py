@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 from daemons import COMMAND, Running, wait_for
 
@@ -47,6 +49,18 @@ def state(place: Path) -> Path:
     return place / "state"
 
 
+def each_format(state: Path) -> dict[str, object]:
+    """The answer to a question of many types, as each format says it."""
+    said: dict[str, object] = {
+        form: printed(state, QUESTIONS[2], form) for form in ("table", "list", "csv", "json")
+    }
+    arrow = printed(state, QUESTIONS[2], "arrow")
+    parquet = printed(state, f"SELECT * EXCLUDE (i) FROM ({QUESTIONS[2]})", "parquet")
+    said["arrow"] = repr(pa.ipc.open_stream(arrow).read_all().to_pylist())
+    said["parquet"] = repr(pyarrow.parquet.read_table(pa.BufferReader(parquet)).to_pylist())
+    return said
+
+
 def answers(state: Path) -> list[object]:
     catalog = ingestd.open(state)
     found: list[object] = [catalog.answer(question) for question in QUESTIONS]
@@ -58,13 +72,13 @@ def plainly(answer: Any) -> tuple[list[str], list[str], list[list[object]]]:
 
 
 def test_the_same_answer_with_the_daemon_up_down_and_starting(state: Path) -> None:
-    down = answers(state)
+    down, each_down = answers(state), each_format(state)
     starting: list[object] = []
     asking = threading.Thread(target=lambda: starting.extend(answers(state)))
     asking.start()
     daemon = Running(state.parent / "drop", state)
     try:
-        up = answers(state)
+        up, each_up = answers(state), each_format(state)
         asking.join()
         lake = state.parent / "lake"
         command = [*COMMAND, "export", "--parquet", str(lake), "--state", str(state)]
@@ -76,6 +90,7 @@ def test_the_same_answer_with_the_daemon_up_down_and_starting(state: Path) -> No
         assert daemon.stop() == 0
     assert up == down
     assert starting == down
+    assert each_up == each_down
 
 
 def test_under_the_research_profile_nothing_else_comes_out(state: Path) -> None:
