@@ -87,3 +87,17 @@ def test_a_small_question_imports_nothing_large() -> None:
     code = f"import sys, ingestd.sqlcommand as _; print([m for m in {HEAVY} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_a_small_question_without_a_daemon_imports_duckdb_and_nothing_else_that_is_large(
+    scanned: Path,
+) -> None:
+    large = [name for name in HEAVY if name != "duckdb"]
+    code = (
+        "import sys, contextlib, ingestd.sqlcommand as it\n"
+        f"with contextlib.suppress(SystemExit): it.main(['SELECT 1', '--state', {str(scanned)!r}])\n"
+        f"sys.stderr.write(str([m for m in {large} if m in sys.modules]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("1\n")
+    assert done.stderr == "[]"
