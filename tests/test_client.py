@@ -95,7 +95,8 @@ def test_a_small_question_without_a_daemon_imports_duckdb_and_nothing_else_that_
     large = [name for name in HEAVY if name != "duckdb"]
     code = (
         "import sys, contextlib, ingestd.sqlcommand as it\n"
-        f"with contextlib.suppress(SystemExit): it.main(['SELECT 1', '--state', {str(scanned)!r}])\n"
+        "with contextlib.suppress(SystemExit):\n"
+        f"    it.main(['SELECT 1', '--state', {str(scanned)!r}])\n"
         f"sys.stderr.write(str([m for m in {large} if m in sys.modules]))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
