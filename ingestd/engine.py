@@ -126,11 +126,12 @@ def shut(db: duckdb.DuckDBPyConnection, readers: Collection[duckdb.DuckDBPyConne
 
 
 def is_damage(error: Exception) -> bool:
-    """Whether a block of the file does not fit its checksum. DuckDB has no class for it.
+    """Whether a block of the file does not fit its checksum. DuckDB 2 has no class for it.
 
     What others ask cannot look like it: the errors that SQL can raise have classes of their own.
     """
-    return type(error) in {duckdb.Error, duckdb.FatalException} and DAMAGE in str(error)
+    kinds = {duckdb.Error, duckdb.FatalException, duckdb.IOException}
+    return type(error) in kinds and DAMAGE in str(error)
 
 
 def halting(error: Exception) -> IngestError:
