@@ -10,6 +10,7 @@ import hmac
 import json
 import os
 import socket
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ TAKING_S = 30.0  #: a client that takes nothing of its answer for so long is let
 BACKLOG = 32  #: so many are let in at once, and may be three times in the moment before they go
 CREDENTIAL = "ingestd-token"  #: systemd's name of it
 TOKEN_CHARACTERS = 16  #: at least
+PEER = struct.Struct("iII")  #: unix(7): process, user, group
 OPEN_PATHS = ("/healthz", "/readyz")  #: say nothing that needs a token
 
 
@@ -46,6 +48,7 @@ class Bounded(H11Protocol):
             self.transport = transport
             return
         super().connection_made(transport)
+        self.app_state = {**self.app_state, "user": user(transport.get_extra_info("socket"))}
         self._await_head()
 
     def data_received(self, data: bytes) -> None:
@@ -98,6 +101,14 @@ class Bounded(H11Protocol):
             self.transport.is_closing() and self.transport.get_write_buffer_size()
         ):
             self.transport.abort()
+
+
+def user(connection: Any) -> int | None:
+    """Say who is at the other end of the Unix socket; None for the port: that is not known."""
+    if connection.family != socket.AF_UNIX:
+        return None
+    told = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER.size)
+    return int(PEER.unpack(told)[1])
 
 
 def refusal(status: int, error: str, detail: str) -> bytes:

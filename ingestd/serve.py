@@ -3,13 +3,14 @@
 POST /sql with the question as body answers in the first of these that Accept names: JSON, CSV, an
 Arrow IPC stream. GET /status, /healthz, /readyz, /metrics. An error is JSON: {"error": a word,
 "detail": what to do}, and of SQL also "position": a character of it, from 0, with line and column.
-POST /do/NAME has something done, see doing.py, and POST /snapshot makes one of what is committed
-by now; on the socket only, which belongs to the owner of
-the state folder and its group.
+POST /do/NAME has something done, see doing.py, for root and the user that we are; POST /snapshot
+makes one of what is committed by now; both on the socket only, which belongs to the owner of the
+state folder and its group.
 """
 
 import asyncio
 import json
+import os
 import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -190,8 +191,12 @@ class Server:
         return Response(content, headers={"content-type": media})
 
     async def _do(self, request: Request) -> Response:
-        if request.client is not None:  # A Unix socket has no address of whoever asks.
+        asker = request.scope["state"]["user"]
+        if asker is None:
             raise HTTPException(404)
+        if asker not in (0, os.geteuid()):  # The group may ask; a backup may cost older ones.
+            words = "only root, and the user that the daemon runs as, may have something done"
+            return refusal(Refused("not_allowed", words), "")
         try:
             asked = json.loads(await body_of(request))
             lines = self._doing.lines(request.path_params["name"], dict(asked))

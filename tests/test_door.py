@@ -196,6 +196,24 @@ def test_nothing_is_done_by_the_port(far: Knocker) -> None:
     assert far("POST", "/do/retry", b"{}").error == "not_found"
 
 
+def test_the_group_may_ask_and_have_nothing_done(server: Server, place: Path) -> None:
+    assert server
+    if os.geteuid():
+        pytest.skip("needs to become another user")
+    command = "--unix-socket", "ingestd.sock", "http://localhost/do/retry"
+    said = subprocess.run(
+        ["curl", "-sS", "-d", "{}", *command],
+        cwd=place / "state",
+        user=65534,
+        group=os.getegid(),
+        extra_groups=[],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(said.stdout)["error"] == "not_allowed"
+
+
 def test_a_token_may_come_from_systemd(
     tmp_path: Path, token: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
