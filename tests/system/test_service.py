@@ -1,10 +1,13 @@
 """What systemd sees of the daemon, and what a reload does to it."""
 
+import json
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from http.client import HTTPConnection
@@ -299,6 +302,16 @@ def test_the_doctor_says_of_an_archive_that_hangs_that_it_does(
     share.fails("getattr * hang")
     (found,) = checkup.look_at_store(share.mountpoint, 0)
     assert (found.state, "it hangs" in found.detail) == ("bad", True)
+
+
+def test_the_container_is_healthy_as_long_as_its_daemon_answers(service: Service) -> None:
+    file = Path(__file__).parents[2] / "deploy" / "Containerfile"
+    (check,) = re.findall(r"^HEALTHCHECK .*CMD (\[.*\])$", file.read_text(), re.MULTILINE)
+    command = [sys.executable, *json.loads(check)[1:]]
+    environment = os.environ | {"INGESTD_STATE": str(service.daemon.state)}
+    assert subprocess.run(command, env=environment, check=False).returncode == 0
+    service.daemon.kill()
+    assert subprocess.run(command, env=environment, check=False).returncode == 1
 
 
 @pytest.mark.long
