@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import container
 from box import CONFIG, DROP, STATE, WHOLE, Boot, Failed
 from moves import keep
-from starts import credential, limits, starts
+from starts import credential, limits, shares, starts
 
 #: What may stand in no log: who the patient is, and where the files came from.
 SECRETS = ("MARKED^PATIENT", "MARKED-FOLDER", "MARKED-ID")
@@ -228,6 +228,7 @@ STEPS = (
     stop,
     traces,
     starts,
+    shares,
     limits,
     keep,
 )

@@ -140,6 +140,15 @@ def run(*command: str, cwd: Path | None = None) -> None:
         raise NotHere(f"{Path(command[0]).name} failed: {words}")
 
 
+def is_init(pid: str) -> bool:
+    """Whether it is the first process of a container; nspawn has helpers that end soon."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("NSpid:"):
+                return line.split()[2:] == ["1"]
+    return False
+
+
 class Container:
     """A booted Debian; what is done in it is gone at the end."""
 
@@ -170,8 +179,9 @@ class Container:
         children = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children")
         until_s = time.monotonic() + 30
         while time.monotonic() < until_s and self._nspawn.poll() is None:
-            if found := children.read_text().split():
-                return found[0]
+            for child in children.read_text().split():
+                if is_init(child):
+                    return child
             time.sleep(0.1)
         raise NotHere(f"systemd-nspawn did not start: {self._console()}")
 

@@ -89,8 +89,40 @@ def no_room(box: Boot) -> None:
     )
 
 
+def shares(box: Boot) -> None:
+    """What nfs.conf says of a share that is away: here, where no kernel knows NFS, it always is."""
+    drop_in = "/etc/systemd/system/ingestd.service.d/nfs.conf"
+    box.sh(
+        "cp deploy/mounts/srv-dicom-scanner.mount /etc/systemd/system/"
+        f" && cp deploy/ingestd.service.d/nfs.conf {drop_in}"
+        " && systemctl daemon-reload && systemctl reset-failed ingestd"
+    )
+    said = box.sh("systemctl restart ingestd", may_fail=True)
+    box.check("required, it keeps the daemon down", holds="dependency" in said, but=said)
+    box.sh(
+        f"sed -i 's/^RequiresMountsFor/#&/; s/^#\\(Wants\\|After\\)/\\1/' {drop_in}"
+        f" && cat {drop_in} && systemctl daemon-reload && systemctl restart ingestd"
+    )
+    box.check("wanted, it does not", holds=box.show("ActiveState") == ["active"])
+    box.sh(f"rm {drop_in} /etc/systemd/system/srv-dicom-scanner.mount && systemctl daemon-reload")
+
+
 def limits(box: Boot) -> None:
-    """Under the smallest limit that limits.conf names, all comes in and nobody is killed."""
+    """With limits.conf and low-priority.conf it gives way; under little memory all comes in."""
+    box.sh(
+        "cp deploy/ingestd.service.d/limits.conf deploy/ingestd.service.d/low-priority.conf"
+        " /etc/systemd/system/ingestd.service.d/ && systemctl daemon-reload"
+        " && systemctl reset-failed ingestd && systemctl restart ingestd"
+    )
+    (pid, most) = box.show("MainPID", "MemoryMax")
+    said = box.sh(f"ps -o ni= -p {pid}; ionice -p {pid}")
+    box.check("it gives way to others", holds=said.split() == ["10", "idle"], but=said)
+    box.check("systemd knows the limit", holds=most == str(16 << 30), but=most)
+    little(box)
+
+
+def little(box: Boot) -> None:
+    """Lend the container this machine's memory controller, since nspawn passes none on."""
     if not (MEMORY / "cgroup.procs").exists():
         box.say("NOT TRIED: this machine has no memory controller to lend")
         return
