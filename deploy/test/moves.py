@@ -64,7 +64,7 @@ def restore(box: Boot, title: str) -> None:
 def move(box: Boot, title: str) -> None:
     """To a machine that never had it: nothing of it is left on this one."""
     box.block(title, last=1)
-    mode = box.sh("stat -c %a /root/ingestd-moved.tar")
+    mode = box.sh("stat -c %a /var/backups/ingestd-moved.tar")
     box.check("nobody else can read what is moved", holds=mode == "600", but=mode)
     box.block("Remove")
     box.sh(f"rm -rf {STATE} /etc/ingestd && userdel ingestd")
