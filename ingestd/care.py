@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from ingestd import profile
-from ingestd.cli import HALTED, ConfigOption, JsonOption, StateOption, app, told
+from ingestd.cli import ConfigOption, JsonOption, StateOption, app
+from ingestd.ending import HALTED, told
 from ingestd.files import default_state
 
 __all__ = ["app"]

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from ingestd import alone, batches, derived, engine, research, sql
 from ingestd.aside import copy_aside
-from ingestd.errors import IngestError, Reason, StateError
+from ingestd.errors import BrokenStateError, IngestError, Reason, StateError
 from ingestd.files import CATALOG_NAME
 from ingestd.log import get_logger
 from ingestd.model import Past, Patience, Sighting, Written
@@ -141,7 +141,7 @@ class Catalog:
         steps = sql.migrations()
         applied = engine.applied(self._db)
         if applied > len(steps):
-            raise StateError(
+            raise BrokenStateError(
                 f"{self.state / CATALOG_NAME}: the catalog is at migration {applied}, this program"
                 f" knows {len(steps)}. Install the newer ingestd that made it, or put back the copy"
                 " that it made before it migrated; deploy/README.md says how."

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ingestd.config import Config, Root
 
 #: What DuckDB, the sockets, and who owns which folder, are told once.
-SQL_AT_START = ("memory_bytes", "group", "listen", "token_file")
+SQL_AT_START = ("memory_bytes", "group", "listen")
 AT_START = ("archive", "catalog.memory_bytes", *(f"sql.{key}" for key in SQL_AT_START))
 
 PROFILE = "sql.profile"  #: to hide more can be done at once; to show more takes a new start

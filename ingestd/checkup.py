@@ -16,7 +16,9 @@ from ingestd import config, sql
 from ingestd.errors import SqlError, StateError
 from ingestd.files import CATALOG_NAME, free_bytes
 from ingestd.finding import Finding
+from ingestd.reach import Reach
 
+STORE_S = 10.0  #: an archive that gets nowhere for so long hangs
 SKEW_S = 5.0  #: clocks that differ by less are good enough
 UNIT = "ingestd.service"
 
@@ -27,9 +29,7 @@ CODECS = ("JPEG8", "LJPEG", "JPEGLS", "JPEG2K", "HTJ2K", "JPEGXL", "DEFLATE")
 def machine(settings: config.Config, state: Path) -> Iterator[Finding]:
     """Look at all that is the same for every root."""
     for place in stores(settings, state):
-        yield room(place, settings.space.min_free_bytes)
-        if place.is_dir():
-            yield clock(place, "run doctor as the user of the service: runuser -u ingestd -- ...")
+        yield from look_at_store(place, settings.space.min_free_bytes)
     yield codecs()
     yield catalog(state)
     yield service(state)
@@ -41,6 +41,22 @@ def stores(settings: config.Config, state: Path) -> list[Path]:
     archive = [settings.archive.path] if takes and settings.archive.path else []
     asides = {root.quarantine for root in settings.root if root.quarantine is not None}
     return [state, *archive, *sorted(asides)]
+
+
+def look_at_store(place: Path, least_bytes: int) -> list[Finding]:
+    """Say of a folder that we write to whether that works, and how much is free; it may hang."""
+    reach = Reach(str(place), deadline_s=STORE_S)
+    tell = "run doctor as the user of the service: runuser -u ingestd -- ..."
+    try:
+        return reach.call(
+            lambda: [room(place, least_bytes), *([clock(place, tell)] if place.is_dir() else [])]
+        )
+    except OSError as error:
+        words = f"cannot be reached: {error.strerror}"
+        advice = "mount it, or look after its server: nothing is put there until then"
+        return [Finding(what=str(place), state="bad", detail=words, advice=advice)]
+    finally:
+        reach.close()
 
 
 def room(place: Path, least_bytes: int) -> Finding:
@@ -65,8 +81,8 @@ def clock(place: Path, unknown: str) -> Finding:
             os.fsync(out.fileno())
             ahead_s = os.stat(out.name).st_mtime - before_s
     except OSError as error:
-        words = f"not known: {error.strerror}"
-        return Finding(what=what, state="warning", detail=words, advice=unknown)
+        words = f"not known, for nothing can be written there: {error.strerror}"
+        return Finding(what=what, state="bad", detail=words, advice=unknown)
     return compared(what, ahead_s)
 
 

@@ -3,24 +3,20 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ingestd import __version__, preload, profile
-from ingestd.errors import ConfigError, IngestError, SqlError, StateError
+from ingestd.ending import HALTED, told
+from ingestd.errors import ConfigError, SqlError
 from ingestd.files import default_state, publish
 from ingestd.given import given
 from ingestd.owner import apart, stores_apart
-from ingestd.screen import plain_lines
 
 if TYPE_CHECKING:
     from ingestd.config import Config
-
-HALTED, USAGE = 1, 2
 
 app = typer.Typer(
     name="ingestd",
@@ -50,23 +46,6 @@ FolderOption = Annotated[Path | None, typer.Option(help="To this folder, which i
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
-@contextmanager
-def told() -> Iterator[None]:
-    """Turn what a person can mend into one message and an exit code."""
-    try:
-        yield
-    except ConfigError as error:
-        typer.echo(f"ingestd: {plain_lines(str(error))}", err=True)
-        raise typer.Exit(USAGE) from None
-    except (StateError, SqlError, IngestError) as error:
-        typer.echo(f"ingestd: {plain_lines(str(error))}", err=True)
-        raise typer.Exit(HALTED) from None
-    except OSError as error:
-        words = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        typer.echo(f"ingestd: {plain_lines(words)}", err=True)
-        raise typer.Exit(HALTED) from None
-
-
 def version(wanted: bool) -> None:
     """Print the version and end."""
     if wanted:
@@ -93,7 +72,7 @@ def run(
     state: StateOption = None,
 ) -> None:
     """Watch drop folders, in the foreground, until SIGTERM or Ctrl-C."""
-    with told():
+    with told(is_service=True):
         preload.begin(given(config, [Path(one) for one in root or []]))
     from ingestd import log  # noqa: PLC0415
     from ingestd.service import Daemon  # noqa: PLC0415
@@ -109,7 +88,7 @@ def run(
         stores_apart(settings, place)
         return settings
 
-    with told():
+    with told(is_service=True):
         settings = read()
         log.configure(settings.log, sys.stderr)
         log.speak_for_all()

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from ingestd.hookconfig import Hooks
-from ingestd.section import Seconds, Section, absolute
+from ingestd.section import MOST, Seconds, Section, absolute
 
 GIB = 1 << 30
 
@@ -111,9 +111,9 @@ class Workers(Section):
     """at most so many files in one step of a worker"""
     deadline_s: Seconds = 60.0
     """a file that takes longer is refused as worker_timeout"""
-    memory_bytes: Annotated[int, Field(ge=GIB // 4)] = 4 * GIB
+    memory_bytes: Annotated[int, Field(ge=GIB // 4, le=MOST)] = 4 * GIB
     """a file that needs more is refused as worker_memory"""
-    max_file_bytes: Annotated[int, Field(ge=1)] = 4 * GIB
+    max_file_bytes: Annotated[int, Field(ge=1, le=MOST)] = 4 * GIB
     """a larger file is refused as too_large"""
 
 
@@ -124,9 +124,9 @@ class Catalog(Section):
     """files in one transaction, at most"""
     batch_wait_ms: Annotated[int, Field(ge=0, le=60_000)] = 1000
     """and how long a batch waits for more, while more is under way"""
-    memory_bytes: Annotated[int, Field(ge=GIB // 8)] = 2 * GIB
+    memory_bytes: Annotated[int, Field(ge=GIB // 8, le=MOST)] = 2 * GIB
     """DuckDB's memory_limit"""
-    text_bytes: Annotated[int, Field(ge=64)] = 16_384
+    text_bytes: Annotated[int, Field(ge=64, le=MOST)] = 16_384
     """a longer value in `tag` is cut here; size_bytes keeps its full length"""
 
 
@@ -152,7 +152,7 @@ class Volume(Section):
     """file format of volumes"""
     allow_missing: bool = False
     """build over a hole too; the row and the header then say so"""
-    max_voxels: Annotated[int, Field(ge=1)] = 1_500_000_000
+    max_voxels: Annotated[int, Field(ge=1, le=MOST)] = 1_500_000_000
     """a larger stack gets a row that says so, and no file"""
 
 
@@ -181,13 +181,13 @@ class Retry(Section):
 class Sql(Section):
     """Queries by other processes."""
 
-    rows: Annotated[int, Field(ge=1)] = 1_000_000
+    rows: Annotated[int, Field(ge=1, le=MOST)] = 1_000_000
     """the most rows one query may return"""
-    bytes: Annotated[int, Field(ge=1024)] = GIB // 4
+    bytes: Annotated[int, Field(ge=1024, le=MOST)] = GIB // 4
     """and the most bytes"""
     deadline_s: Seconds = 60.0
     """a query that takes longer is interrupted"""
-    memory_bytes: Annotated[int, Field(ge=GIB // 8)] = GIB
+    memory_bytes: Annotated[int, Field(ge=GIB // 8, le=MOST)] = GIB
     """what queries may take beside [catalog] memory_bytes; one that takes more is stopped"""
     profile: Literal["full", "research"] = "full"
     """research: who asks sees nothing that identifies a person, and hashes for IDs; docs/sql.md"""
@@ -219,7 +219,7 @@ class Sql(Section):
 class Space(Section):
     """Free space in the state folder and the archive."""
 
-    min_free_bytes: Annotated[int, Field(ge=0)] = GIB
+    min_free_bytes: Annotated[int, Field(ge=0, le=MOST)] = GIB
     """below this much free space in the state folder, or in the archive, no work is taken"""
 
 
@@ -235,9 +235,9 @@ class Derived(Section):
 class Retention(Section):
     """How long the catalog remembers."""
 
-    event_days: Annotated[float, Field(ge=0)] = 365.0
+    event_days: Annotated[float, Field(ge=0, le=100_000)] = 365.0
     """older events are deleted; 0: never"""
-    problem_days: Annotated[float, Field(ge=0)] = 0.0
+    problem_days: Annotated[float, Field(ge=0, le=100_000)] = 0.0
     """the same for rows of `problem`; with them goes what `retry --reason` finds pictures by"""
 
 

@@ -28,8 +28,12 @@ LIMITS = (
 
 
 def diagnose(settings: config.Config, state: Path) -> list[Finding]:
-    """Look at the kernel's limits, each root, and the state folder."""
-    found = list(limits())
+    """Look at the kernel's limits, who looks, each root, and the state folder."""
+    found = [*limits(), *stand_in(state)]
+    if not settings.root:
+        advice = "name the config with --config, or a folder with --root"
+        words = "none is named, so there is nothing to watch"
+        found.append(Finding(what="drop folders", state="bad", detail=words, advice=advice))
     for root in settings.root:
         found += look_after(root, settings)
     return [*found, state_folder(state), *checkup.machine(settings, state)]
@@ -47,6 +51,18 @@ def limits() -> Iterator[Finding]:
             detail=f"{value}: {meaning}",
             advice=raised(name, max(least, 2 * value)) if low else "",
         )
+
+
+def stand_in(state: Path) -> Iterator[Finding]:
+    """Warn who looks as root for a daemon that is somebody else: root may do everything."""
+    try:
+        owner = state.stat().st_uid
+    except OSError:
+        return  # What is wrong with the state folder is said elsewhere.
+    if os.geteuid() == 0 != owner:
+        words = f"you are root, and {state} is of user {owner}: what root may do, it may not"
+        advice = f"setpriv --reuid={owner} --regid={owner} --init-groups ingestd doctor ..."
+        yield Finding(what="user", state="warning", detail=words, advice=advice)
 
 
 def raised(name: str, value: int) -> str:
@@ -156,9 +172,11 @@ def state_folder(state: Path) -> Finding:
     return Finding(what=str(state), state="good", detail="the state folder can be written")
 
 
-def as_json(findings: list[Finding]) -> list[dict[str, Any]]:
-    """Make what JSON can hold."""
-    return [asdict(finding) for finding in findings]
+def as_json(findings: list[Finding]) -> dict[str, Any]:
+    """Make what JSON can hold: the worst state of all, and each finding."""
+    states = {finding.state for finding in findings}
+    worst = next(state for state in ("bad", "warning", "good") if state in states)
+    return {"state": worst, "findings": [asdict(finding) for finding in findings]}
 
 
 def as_text(findings: list[Finding]) -> str:

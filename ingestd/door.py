@@ -126,7 +126,12 @@ class Guarded:
     """Lets in who shows the token."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
-        self._app, self._wanted = app, f"Bearer {token}".encode()
+        self._app = app
+        self.admit(token)
+
+    def admit(self, token: str) -> None:
+        """Let in who shows this one from now on."""
+        self._wanted = f"Bearer {token}".encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or say 401."""

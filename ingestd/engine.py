@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 
-from ingestd.errors import IngestError, Reason, StateError
+from ingestd.errors import BrokenStateError, IngestError, Reason, StateError
 from ingestd.files import CATALOG_NAME, fsync_folder
 from ingestd.sqlgate import LOCKED_DOWN
 
@@ -21,6 +21,13 @@ CHECKPOINT_BYTES = 256_000_000
 BLOCK_BYTES = 65_536
 
 DAMAGE = "Corrupt database file"  #: DuckDB's words for a block that does not fit its checksum
+#: What else it says of a file that no new start will open.
+UNREADABLE = (
+    DAMAGE,
+    "not a valid DuckDB database file",
+    "Could not read enough bytes",
+    "Trying to read a database file with version number",
+)
 #: The kernel's words for it, which DuckDB repeats.
 NOT_WRITABLE = "Read-only file system", "Permission denied"
 
@@ -100,8 +107,9 @@ def unusable(path: Path, error: Exception) -> StateError:
             "If the file is damaged, `ingestd restore` puts a backup in its place and keeps the"
             " file; without a backup, put the file aside and scan the folders again."
         )
-    words = f"{path}: DuckDB cannot use the catalog: {text}. Nothing was changed."
-    return StateError(f"{words} {advice}")
+    words = f"{path}: DuckDB cannot use the catalog: {text}. Nothing was changed. {advice}"
+    is_broken = any(said in text for said in UNREADABLE)
+    return BrokenStateError(words) if is_broken else StateError(words)
 
 
 def shut(db: duckdb.DuckDBPyConnection, readers: Collection[duckdb.DuckDBPyConnection]) -> None:

@@ -81,5 +81,9 @@ class StateError(Exception):
     """The state folder cannot be used. The message says which, why and what to do."""
 
 
+class BrokenStateError(StateError):
+    """And a new start would not mend it: a person must."""
+
+
 class SqlError(Exception):
     """A question to the catalog was not answered; the message says why."""

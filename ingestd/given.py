@@ -43,6 +43,8 @@ def _file(path: Path) -> Tables:
         raise ConfigError(f"{path}: cannot be read: {why}") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: is not TOML: {error}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{path}: is nested too deeply") from error
 
 
 def is_off(tables: Tables, section: str, key: str) -> bool:

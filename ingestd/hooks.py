@@ -99,9 +99,12 @@ def ways(options: hookconfig.Hooks) -> dict[str, Way]:
 def token(path: Path) -> str:
     """Read a bearer token.
 
-    raises  OSError; ConfigError when no header can carry it
+    raises  ConfigError when it cannot be read, or no header can carry it
     """
-    content = path.read_bytes().strip()
+    try:
+        content = path.read_bytes().strip()
+    except OSError as error:
+        raise ConfigError(f"[hooks] token_file = {path}: {error.strerror}") from error
     if not content or not all(ord("!") <= byte <= ord("~") for byte in content):
         raise ConfigError(
             f"[hooks] token_file = {path}: must hold one word of printable ASCII, and nothing else"

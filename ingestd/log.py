@@ -13,6 +13,7 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ingestd.errors import ConfigError, IngestError, StateError
@@ -77,7 +78,8 @@ def configure(options: "config.Log", out: TextIO) -> None:
         style = "console" if out.isatty() else "logfmt"
     level = logging.getLevelNamesMapping()[options.level.upper()]
     handler = logging.StreamHandler(out)
-    handler.setFormatter(Lines(RENDERERS[style], hashes=options.paths != "full"))
+    render = partial(RENDERERS[style], is_journal=journaled(out))
+    handler.setFormatter(Lines(render, hashes=options.paths != "full"))
     handler.addFilter(wanted)
     _ours.setLevel(level)
     logging.captureWarnings(True)  # noqa: FBT003 -- the library's signature
@@ -156,26 +158,35 @@ def hashed(path: str) -> str:
     return hashlib.sha256(path.encode()).hexdigest()[:12]
 
 
-def prioritized(event: dict[str, Any]) -> str:
+def journaled(out: TextIO) -> bool:
+    """Whether the journal reads this. Who was started by a service has its JOURNAL_STREAM, too."""
+    try:
+        there = os.fstat(out.fileno())
+    except OSError:
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{there.st_dev}:{there.st_ino}"
+
+
+def prioritized(event: dict[str, Any], *, is_journal: bool) -> str:
     """Write `<6>started version="0.1.0"`: the priority, the event, and what varies, as JSON."""
     level = PRIORITY.get(event.pop("level"), 6)
     name = event.pop("event")
-    if "JOURNAL_STREAM" in os.environ:
+    if is_journal:
         del event["timestamp"]  # The journal has its own.
     return f"<{level}>{name}" + pairs(event)
 
 
-def coloured(event: dict[str, Any]) -> str:
+def coloured(event: dict[str, Any], *, is_journal: bool) -> str:  # noqa: ARG001 -- as the others
     """Write time, level, event and what varies, for people."""
     level, name, at = event.pop("level"), event.pop("event"), event.pop("timestamp")
     line = f"\x1b[2m{at}\x1b[0m \x1b[{COLOUR[level]}m{level:<8}\x1b[0m \x1b[1m{name}\x1b[0m"
     return line + pairs(event)
 
 
-def prioritized_json(event: dict[str, Any]) -> str:
+def prioritized_json(event: dict[str, Any], *, is_journal: bool) -> str:
     """Write JSON; under systemd with the priority in front, which the journal takes off again."""
     line = json.dumps(event, default=str)
-    return f"<{PRIORITY[event['level']]}>{line}" if "JOURNAL_STREAM" in os.environ else line
+    return f"<{PRIORITY[event['level']]}>{line}" if is_journal else line
 
 
 def pairs(event: Mapping[str, Any]) -> str:
@@ -183,7 +194,7 @@ def pairs(event: Mapping[str, Any]) -> str:
     return "".join(f" {key}={json.dumps(value, default=str)}" for key, value in event.items())
 
 
-RENDERERS: dict[str, Callable[[dict[str, Any]], str]] = {
+RENDERERS: dict[str, Callable[..., str]] = {
     "console": coloured,
     "json": prioritized_json,
     "logfmt": prioritized,

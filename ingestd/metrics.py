@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ingestd import __version__
 from ingestd.catalog import Catalog
-from ingestd.errors import IngestError
+from ingestd.errors import IngestError, Reason, Verdict
 from ingestd.meters import Meters
 from ingestd.model import Written
 
@@ -30,6 +30,18 @@ HEALTHS = ("healthy", "degraded", "unreachable")
 WAITS_S = (0.5, 1, 2, 5, 10, 20, 60, 300, 1800, 7200)
 MOMENTS_S = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100)
 FILES = (1, 4, 16, 64, 256, 1024, 4096)
+
+#: States and reasons that are said from the start on, as 0. A counter that begins with its first
+#: conflict has not grown, for Prometheus: nobody would be told of it.
+OUTCOMES = (
+    *((state, "") for state in ("cataloged", "duplicate", "conflict")),
+    *(
+        ("refused", str(reason))
+        for reason in Reason
+        if reason.verdict in (Verdict.REFUSE, Verdict.RETRY)
+    ),
+)
+LOST = tuple(str(reason) for reason in Reason if reason.startswith("worker_"))
 
 FILES_NOW = "SELECT state, coalesce(reason, ''), count(*) FROM file GROUP BY ALL ORDER BY ALL"
 SERIES_NOW = "SELECT state, count(*) FROM series_state GROUP BY ALL ORDER BY ALL"
@@ -75,6 +87,8 @@ class Metrics(Meters):
             "ingestd_queries", "Questions in SQL, by HTTP status.", ["code"], registry=registry
         )
         self._asked = histogram(registry, "query_seconds", "Questions in SQL.", MOMENTS_S)
+        for outcome in OUTCOMES:
+            self._files.labels(*outcome)
 
     def found_by_sweep(self, root: str, files: int) -> None:
         """Count them for their root."""
@@ -150,7 +164,7 @@ class Now(Collector):
         lost = CounterMetricFamily(
             "ingestd_worker_deaths", "Workers that were lost.", labels=["reason"]
         )
-        for reason, count in self._sources.lost().items():
+        for reason, count in (dict.fromkeys(LOST, 0) | self._sources.lost()).items():
             lost.add_metric([reason], count)
         yield lost
 

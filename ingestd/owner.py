@@ -126,7 +126,7 @@ def apart(state: Path, roots: list[Path]) -> Path:
 
 
 def resolved(root: Path) -> Path:
-    """Say where a drop folder really is; one that hangs is judged by its name, and watched."""
+    """Say where a folder really is; on a share that hangs it is judged by its name."""
     try:
         return Path(Reach(str(root), deadline_s=RESOLVE_S).call(lambda: os.path.realpath(root)))
     except TimeoutError:
@@ -142,5 +142,5 @@ def stores_apart(settings: "Config", state: Path) -> None:
     stores += [root.quarantine for root in settings.root if root.quarantine is not None]
     for store in stores:
         for root in settings.root:
-            if nested(store.resolve(), resolved(root.path)):
+            if nested(resolved(store), resolved(root.path)):
                 raise ConfigError(f"{store} and the drop folder {root.path} lie in each other")

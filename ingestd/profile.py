@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from ingestd.errors import StateError
+from ingestd.errors import BrokenStateError, StateError
 from ingestd.files import CATALOG_NAME, SNAPSHOT_NAME, publish
 
 Profile = Literal["full", "research"]
@@ -79,7 +79,8 @@ def read(state: Path) -> Profile:
         return "full"
     if said == "research":
         return "research"
-    raise StateError(f"{state / MARK}: says neither full nor research; start `ingestd run` again")
+    words = f"{state / MARK}: says neither full nor research; write one of them into it"
+    raise BrokenStateError(words)
 
 
 def umask(state: Path, profile: Profile) -> int:
@@ -116,5 +117,6 @@ def key(state: Path) -> bytes:
             " which makes another one, and with it other hashes."
         ) from error
     if len(found) != KEY_BYTES:
-        raise StateError(f"{state / KEY}: has {len(found)} bytes, not {KEY_BYTES}; restore it")
+        words = f"{state / KEY}: has {len(found)} bytes, not {KEY_BYTES}; restore it"
+        raise BrokenStateError(words)
     return found

@@ -4,8 +4,9 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+MOST = 1 << 60  #: of bytes and the like: what is more is a slip, and more than the kernel takes
 Seconds = Annotated[float, Field(gt=0, le=10 * 365 * 86_400)]
 
 
@@ -13,6 +14,15 @@ class Section(BaseModel):
     """A table of the config; frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _without_nul(cls, given: object) -> object:
+        """No path, name or argument can hold one; Python would say so much later."""
+        words = given if isinstance(given, list) else [given]
+        if any(isinstance(word, str) and "\0" in word for word in words):
+            raise ValueError("must hold no NUL character")
+        return given
 
 
 def absolute(path: Path | None) -> Path | None:

@@ -88,10 +88,11 @@ class Server:
         self.desk = Desk(catalog, limits, growth_bytes=growth_bytes)
         app = Timed(self._app(), self._metrics)
         self._doors = [(door.server(app), door.listen_unix(state, limits.group))]
+        self._guarded: door.Guarded | None = None
         try:
             if limits.listen:
-                guarded = door.Guarded(app, door.token_for(limits))
-                self._doors.append((door.server(guarded), door.listen_tcp(limits.listen)))
+                self._guarded = door.Guarded(app, door.token_for(limits))
+                self._doors.append((door.server(self._guarded), door.listen_tcp(limits.listen)))
         except BaseException:
             self._close()
             raise
@@ -121,6 +122,18 @@ class Server:
     def configure(self, limits: config.Sql) -> None:
         """Go by other limits from the next question on; doors stay where they are."""
         self.desk.configure(limits)
+
+    def token(self, limits: config.Sql) -> str | None:
+        """Read the token anew, where one is asked for.
+
+        raises  ConfigError
+        """
+        return door.token_for(limits) if self._guarded is not None and limits.listen else None
+
+    def admit(self, token: str | None) -> None:
+        """Ask for another token from the next request on; None: for the same."""
+        if self._guarded is not None and token is not None:
+            self._guarded.admit(token)
 
     def start(self) -> None:
         """Begin to answer."""
@@ -179,9 +192,10 @@ class Server:
         return Response(content, headers={"content-type": media})
 
     async def _do(self, request: Request) -> Response:
-        if request.client is not None:  # A Unix socket has no address of whoever asks.
+        asker = request.state.uid
+        if asker is None:  # They came by the port.
             raise HTTPException(404)
-        if request.state.uid not in (os.geteuid(), 0):
+        if asker not in (os.geteuid(), 0):
             words = f"only {user()}, who owns the state folder, and root may have things done"
             return JSONResponse({"error": "not_allowed", "detail": words}, 403)
         try:

@@ -190,6 +190,7 @@ class Daemon:
         self._notifier.reloading()
         try:
             new = self._reread()
+            token = self.server.token(new.sql)
             self.works.rehook(new.hooks)
             self._hide(new)
         except (ConfigError, StateError, IngestError, OSError) as error:
@@ -198,6 +199,7 @@ class Daemon:
             log.error("reload_refused", why=self._refused, detail=words)  # noqa: TRY400
         else:
             self._refused = ""
+            self.server.admit(token)
             self._configure(new)
         self._notifier.ready()
 

@@ -73,8 +73,7 @@ class Works:
     def rehook(self, options: hookconfig.Hooks) -> None:
         """Tell other people of events, or tell them otherwise.
 
-        raises  OSError, ConfigError when a file that the config names cannot be read, or used; then
-                nothing is changed
+        raises  ConfigError when a file that it names cannot be used; then nothing is changed
         """
         if options != self.settings.hooks:
             hooks = Hooks(self.catalog, options)

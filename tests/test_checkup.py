@@ -38,7 +38,7 @@ def test_a_folder_of_ours_has_our_clock_and_one_that_cannot_be_written_has_none(
 ) -> None:
     assert checkup.clock(tmp_path, "").state == "good"
     found = checkup.clock(tmp_path / "missing", "make it")
-    assert (found.state, found.advice) == ("warning", "make it")
+    assert (found.state, found.advice) == ("bad", "make it")
     assert list(tmp_path.iterdir()) == []
 
 

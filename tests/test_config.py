@@ -73,6 +73,12 @@ def test_roots_of_the_command_line_are_added(tmp_path: Path) -> None:
             id="a relative quarantine",
         ),
         pytest.param("root = 3 3\n", "is not TOML", id="no TOML"),
+        pytest.param("a = " + "[" * 9999, "is nested too deeply", id="a tower of brackets"),
+        pytest.param('[[root]]\npath = "/a\\u0000b"\n', "NUL", id="a NUL in a path"),
+        pytest.param('[hooks]\ncommand = ["/a", "\\u0000"]\n', "NUL", id="a NUL in a list"),
+        pytest.param(
+            f"[workers]\nmemory_bytes = {10**30}\n", "less than or equal", id="too many bytes"
+        ),
         pytest.param("[settle]\nquiet_s = 'x'\n", "[settle] quiet_s", id="a word for a number"),
     ],
 )

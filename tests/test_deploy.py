@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from ingestd import ending
+
 DEPLOY = Path(__file__).parents[1] / "deploy"
 DROP_INS = sorted((DEPLOY / "ingestd.service.d").glob("*.conf"))
 MOUNTS = sorted((DEPLOY / "mounts").glob("*.mount"))
@@ -66,6 +68,24 @@ def test_the_unit_is_exposed_to_little(analyze: str, unit: Path) -> None:
     code, words = said(analyze, *options, str(unit))
     assert code == 0, words
     assert said(analyze, "security", "--offline=true", "--threshold=1", str(unit))[0] == 1
+
+
+def setting(name: str) -> list[str]:
+    """What the unit says there."""
+    return re.findall(rf"^{name}=(.*)$", (DEPLOY / "ingestd.service").read_text(), re.MULTILINE)
+
+
+def test_a_start_that_lacks_room_never_uses_up_the_starts_that_there_are() -> None:
+    (burst,), (interval_s,), (pause_s,) = map(
+        setting, ("StartLimitBurst", "StartLimitIntervalSec", "RestartSec")
+    )
+    assert (ending.LINGER_S + int(pause_s)) * int(burst) > int(interval_s)
+
+
+def test_a_start_that_only_a_person_can_mend_is_not_tried_again() -> None:
+    (codes,) = setting("RestartPreventExitStatus")
+    assert {str(ending.USAGE), str(ending.BROKEN)} <= set(codes.split())
+    assert str(ending.HALTED) not in codes.split()
 
 
 def test_one_number_is_the_users_everywhere() -> None:

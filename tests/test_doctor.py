@@ -55,9 +55,24 @@ def test_the_command_tries_as_the_user_that_runs_it(tmp_path: Path) -> None:
         check=False,
         preexec_fn=drop_root_rights,
     )
-    findings = [one for one in json.loads(done.stdout) if one["what"] == str(drop)]
-    assert done.returncode == 1
+    said = json.loads(done.stdout)
+    findings = [one for one in said["findings"] if one["what"] == str(drop)]
+    assert (done.returncode, said["state"]) == (1, "bad")
     assert "a file cannot be read: Permission denied" in findings[1]["detail"]
+
+
+def test_root_is_told_that_it_looks_for_somebody_else(tmp_path: Path) -> None:
+    if os.geteuid():
+        pytest.skip("needs root")
+    assert list(doctor.stand_in(tmp_path)) == []
+    os.chown(tmp_path, 611, 611)
+    (finding,) = doctor.stand_in(tmp_path)
+    assert (finding.state, "--reuid=611" in finding.advice) == ("warning", True)
+
+
+def test_no_drop_folder_is_bad(tmp_path: Path) -> None:
+    found = doctor.diagnose(Config(), tmp_path / "state")
+    assert [one.what for one in found if one.state == "bad"] == ["drop folders"]
 
 
 def drop_root_rights() -> None:

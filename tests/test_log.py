@@ -3,6 +3,8 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal, TextIO
 
 import pytest
 
@@ -13,9 +15,8 @@ Written = Callable[[], list[str]]
 
 
 @pytest.fixture
-def written(monkeypatch: pytest.MonkeyPatch) -> Iterator[Written]:
+def written() -> Iterator[Written]:
     """Log in the form that journald reads; give the lines."""
-    monkeypatch.delenv("JOURNAL_STREAM", raising=False)
     out = io.StringIO()
     log.configure(config.Log(format="logfmt"), out)
     yield lambda: out.getvalue().splitlines()
@@ -66,18 +67,36 @@ def test_an_error_says_what_and_where_but_not_its_words(written: Written) -> Non
     assert "; after ValueError at test_log.py:" in line
 
 
-def test_json_has_its_priority_for_the_journal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TextIO]:
+    """A file that is said to be the journal."""
+    with (tmp_path / "stream").open("w+") as out:
+        there = os.fstat(out.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{there.st_dev}:{there.st_ino}")
+        yield out
+        logging.basicConfig(level=logging.WARNING, handlers=[], force=True)
+
+
+@pytest.mark.parametrize("style", ["json", "logfmt"])
+def test_the_journal_has_its_own_times_and_all_else_ours(
+    stream: TextIO, tmp_path: Path, style: Literal["json", "logfmt"]
+) -> None:
     lines = []
-    for journal in (False, True):
-        monkeypatch.delenv("JOURNAL_STREAM", raising=False)
-        if journal:
-            monkeypatch.setenv("JOURNAL_STREAM", "8:1")
-        out = io.StringIO()
-        log.configure(config.Log(format="json"), out)
-        log.get_logger().error("halted")
-        lines.append(out.getvalue())
-    assert json.loads(lines[0])["event"] == "halted"
-    assert json.loads(lines[1].removeprefix("<3>"))["level"] == "error"
+    with (tmp_path / "another").open("w+") as other:  # JOURNAL_STREAM is passed on to it, too.
+        for out in (stream, other):
+            log.configure(config.Log(format=style), out)
+            log.get_logger().error("halted")
+            out.seek(0)
+            lines.append(out.read())
+    journal, file = lines
+    assert journal.startswith("<3>")
+    assert "timestamp" in file
+    if style == "json":
+        assert json.loads(journal.removeprefix("<3>")) | {"timestamp": 0} == json.loads(file) | {
+            "timestamp": 0
+        }
+    else:
+        assert journal == "<3>halted\n"
 
 
 def test_what_pydicom_says_of_values_is_not_written(written: Written) -> None:

@@ -101,6 +101,7 @@ def test_what_was_told_and_what_is_so_is_said(samples: dict[tuple[str, ...], flo
         ("ingestd_commit_seconds_count",): 1,
         ("ingestd_queries_total", "200"): 1,
         ("ingestd_worker_deaths_total", "worker_crashed"): 1,
+        ("ingestd_worker_deaths_total", "worker_memory"): 0,
         ("ingestd_root_health", "healthy", "scanner"): 1,
         ("ingestd_root_health", "/b", "unreachable"): 1,
         ("ingestd_root_health", "/c", "unreachable"): 0,
@@ -137,13 +138,31 @@ def test_each_name_that_is_said_has_its_line_on_the_page(
     } == set()
 
 
-def test_the_alerts_hold_what_promtool_asks_for() -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
+def promtool(*words: str) -> str:
+    """Run it; give all that it says."""
+    found = shutil.which("promtool")
+    if found is None:
         pytest.skip("promtool is not here (Debian: apt-get install prometheus)")
-    command = [promtool, "check", "rules", str(ROOT / "deploy" / "alerts.yml")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert "SUCCESS" in done.stdout, done.stderr
+    done = subprocess.run([found, *words], capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr
+
+
+def test_the_alerts_hold_what_promtool_asks_for() -> None:
+    assert "SUCCESS" in promtool("check", "rules", str(ROOT / "deploy" / "alerts.yml"))
+
+
+def test_each_alert_fires_on_its_trouble_and_none_on_a_quiet_day() -> None:
+    days = ROOT / "deploy" / "test" / "alerts.yml"
+    alerts = re.findall(r"- alert: (\w+)", (ROOT / "deploy" / "alerts.yml").read_text())
+    assert [name for name in alerts if f'"{name}"' not in days.read_text()] == []
+    said = promtool("test", "rules", str(days))
+    assert "SUCCESS" in said, said
+
+
+def test_what_an_alert_counts_is_said_before_it_happens_for_the_first_time() -> None:
+    page = Metrics().page()[0].decode()
+    assert 'ingestd_files_total{reason="",state="conflict"} 0.0' in page
+    assert 'ingestd_files_total{reason="not_dicom",state="refused"} 0.0' in page
 
 
 def test_the_dashboard_asks_of_one_data_source_that_is_chosen() -> None:

@@ -1,6 +1,6 @@
-"""Boots the service for real: a Debian 12 in systemd-nspawn, installed as deploy/README.md says.
+"""Boots the service for real: a Debian in systemd-nspawn, installed as deploy/README.md says.
 
-    python3 deploy/test/boot.py [--transcript FILE]
+    python3 deploy/test/boot.py [--suite trixie] [--transcript FILE]
 
 Each block of the page is run letter for letter; then the service is started, fed, reloaded, made
 to hang, killed and stopped, and looked at. Ends with 0 and says why when it cannot run here.
@@ -17,7 +17,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import container
-from box import CONFIG, DROP, STATE, Boot, Failed
+from box import CONFIG, DROP, STATE, WHOLE, Boot, Failed
+from moves import keep
+from starts import credential, limits, shares, starts
 
 #: What may stand in no log: who the patient is, and where the files came from.
 SECRETS = ("MARKED^PATIENT", "MARKED-FOLDER", "MARKED-ID")
@@ -27,13 +29,22 @@ def install(box: Boot) -> None:
     """Follow the page on a fresh machine."""
     box.sh(
         "mkdir ingestd && cd /checkout && cp -r config deploy constraints.txt README.md"
-        " /root/ingestd/ && cp -r /dist /root/ingestd/dist",
+        " /root/ingestd/ && mkdir /root/ingestd/dist && cp /dist/*.whl /root/ingestd/dist/",
         quiet=True,
     )
     Boot._unpacked = True
     box.block("Install")
     said = box.sh("systemd-analyze verify /etc/systemd/system/ingestd.service")
     box.check("systemd-analyze verify prints nothing", holds=said == "", but=said)
+    for drop_in in box.sh("ls deploy/ingestd.service.d", quiet=True).split():
+        said = box.sh(
+            "mkdir -p /tmp/unit/ingestd.service.d && cd /tmp/unit && rm -f ingestd.service.d/*"
+            " && cp /root/ingestd/deploy/ingestd.service /root/ingestd/deploy/mounts/*.mount ."
+            f" && cp /root/ingestd/deploy/ingestd.service.d/{drop_in} ingestd.service.d/"
+            " && systemd-analyze verify ./ingestd.service ./*.mount",
+            quiet=True,
+        )
+        box.check(f"nor with {drop_in}", holds=said == "", but=said)
     box.sh("systemd-analyze security --offline=true --threshold=15 ingestd.service | tail -n 1")
     box.check("the user has the number of sysusers.conf", holds=box.sh("id -u ingestd") == "611")
 
@@ -83,6 +94,20 @@ def sees_read_only(box: Boot) -> None:
             holds="Read-only" in tried or "denied" in tried,
             but=tried,
         )
+
+
+def asks(box: Boot) -> None:
+    """Who is in the group may ask, and who is not may not; nobody else sees the config."""
+    box.sh("useradd jane && usermod -aG ingestd jane && useradd eve")
+    asked = f"-- ingestd sql 'SELECT count(*) > 0 AS found FROM file' --state {STATE} --format csv"
+    said = box.sh(f"runuser -u jane {asked}")
+    box.check("jane is answered", holds="true" in said, but=said)
+    said = box.sh(f"runuser -u jane -- ingestd retry --state {STATE}", may_fail=True)
+    box.check("but may have nothing done", holds="only root" in said, but=said)
+    said = box.sh(f"runuser -u eve {asked}", may_fail=True)
+    box.check("eve is not", holds="true" not in said and "ermission denied" in said, but=said)
+    said = box.sh(f"runuser -u eve -- cat {CONFIG} {STATE}/catalog.duckdb", may_fail=True)
+    box.check("nor may she read", holds=said.count("Permission denied") == 2, but=said)
 
 
 def reload(box: Boot) -> None:
@@ -141,23 +166,6 @@ def kill(box: Boot) -> None:
     box.wait_for("it runs again", lambda: box.show("NRestarts", "ActiveState") == ["2", "active"])
 
 
-#: What two catalogs of the same files agree on, whatever happened on the way.
-WHOLE = {
-    "files": "SELECT count(*) FROM file",
-    "states": "SELECT string_agg(s, ' ' ORDER BY s) FROM (SELECT if(state = 'duplicate',"
-    " 'cataloged', state) || coalesce(reason, '') || count(*) AS s FROM file"
-    " GROUP BY if(state = 'duplicate', 'cataloged', state), reason)",
-    "instances": "SELECT bit_xor(hash(SOPInstanceUID, digest)) FROM instance",
-    "tags": "SELECT count(*) FROM tag",
-    "orphan tags": "SELECT count(*) FROM tag WHERE instance_id NOT IN"
-    " (SELECT instance_id FROM instance)",
-    "series": "SELECT bit_xor(hash(SeriesInstanceUID, state)) FROM series_state",
-    "thumbnails": "SELECT count(thumbnail_path) FROM instance",
-    "problems": "SELECT count(DISTINCT (SOPInstanceUID, kind)) FROM problem",
-    "volumes": "SELECT bit_xor(hash(SeriesInstanceUID, stack, reason, shape)) FROM volume",
-}
-
-
 def whole(box: Boot) -> None:
     """After all of it the catalog is that of an undisturbed scan of the same folders."""
     files = int(box.sh(f"find {DROP} /srv/dicom/second -type f ! -name '.*' | wc -l", quiet=True))
@@ -206,53 +214,77 @@ def traces(box: Boot) -> None:
     box.sh("journalctl -u ingestd --no-pager -o short-monotonic | grep -v ' refused \\| series_'")
 
 
-def keep(box: Boot) -> None:
-    """Back up, upgrade, roll back, restore and move, as the page says; no row is lost."""
-    box.sh("systemctl start ingestd")
-    expected = {what: box.one(query) for what, query in WHOLE.items()}
-    for title in ("Back up", "Upgrade", "Roll back", "Restore", "Move to another machine"):
-        if title == "Restore":  # What it is for.
-            box.sh(f"systemctl stop ingestd && rm {STATE}/catalog.duckdb")
-        box.block(title)
-        box.wait_for("it runs", lambda: box.show("ActiveState") == ["active"])
-        found = {what: box.one(query) for what, query in WHOLE.items()}
-        box.check("the catalog is what it was", holds=found == expected, but=(found, expected))
-    box.block("Remove")
-    box.check("the state stays", holds=box.sh(f"ls {STATE}/catalog.duckdb") != "")
+STEPS = (
+    install,
+    start,
+    feed,
+    sees_read_only,
+    asks,
+    reload,
+    credential,
+    hang,
+    kill,
+    whole,
+    stop,
+    traces,
+    starts,
+    shares,
+    limits,
+    keep,
+)
+
+#: What makes a newer program of this one: another layout of the catalog.
+MIGRATION = "CREATE TABLE of_a_newer_program (number INTEGER);\n"
 
 
-STEPS = (install, start, feed, sees_read_only, reload, hang, kill, whole, stop, traces, keep)
+def make_wheels(place: Path) -> None:
+    """Build the package as it is, and, in `newer`, as it may be one day."""
+    make_wheel(container.PROJECT, place)
+    (place / "newer").mkdir()
+    with tempfile.TemporaryDirectory() as copied:
+        copy = Path(copied)
+        for name in ("ingestd", "pyproject.toml", "README.md", "LICENSE"):
+            subprocess.run(["cp", "-r", container.PROJECT / name, copy], check=True)
+        package = copy / "ingestd"
+        text = (package / "__init__.py").read_text()
+        version = re.sub('__version__ = ".*"', '__version__ = "99.0.0"', text)
+        (package / "__init__.py").write_text(version)
+        migrations = package / "sql" / "migrations"
+        number = len(list(migrations.glob("*.sql"))) + 1
+        (migrations / f"{number:04d}_newer.sql").write_text(MIGRATION)
+        make_wheel(copy, place / "newer")
 
 
-def make_wheel(place: Path) -> Path:
-    """Build the package."""
+def make_wheel(project: Path, place: Path) -> None:
+    """Build a package."""
     pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", f"--wheel-dir={place}"]
-    subprocess.run([*pip, str(container.PROJECT)], check=True)
-    return next(place.glob("*.whl"))
+    subprocess.run([*pip, str(project)], check=True)
 
 
 def main() -> int:
     """Run all steps."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--suite", choices=container.PYTHONS, default="bookworm")
     parser.add_argument("--transcript", default="/dev/null")
     chosen = parser.parse_args()
     try:
-        return boot(Path(chosen.transcript))
+        return boot(chosen.suite, Path(chosen.transcript))
     except container.NotHere as why:
         print(f"deploy/test/boot.py: NOT RUN, nothing is shown of the service: {why}")
         return 0
 
 
-def boot(transcript: Path) -> int:
+def boot(suite: str, transcript: Path) -> int:
     """Make all ready, boot, and run all steps.
 
     raises  NotHere when this machine cannot
     """
     if why := container.missing():
         raise container.NotHere(f"it {why}")
-    container.tree(), container.wheels()  # These take long the first time.
+    container.tree(suite), container.wheels(suite)  # These take long the first time.
     with tempfile.TemporaryDirectory() as built, transcript.open("w") as out:
-        with Boot(out, make_wheel(Path(built))) as box:
+        make_wheels(Path(built))
+        with Boot(out, suite, Path(built)) as box:
             try:
                 for step in STEPS:
                     box.say(f"=== {step.__name__}: {step.__doc__}")

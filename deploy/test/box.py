@@ -17,6 +17,23 @@ CONFIG = "/etc/ingestd/ingestd.toml"
 ASK = f"ingestd sql --state {STATE} --format csv"
 
 
+#: What two catalogs of the same files agree on, whatever happened on the way.
+WHOLE = {
+    "files": "SELECT count(*) FROM file",
+    "states": "SELECT string_agg(s, ' ' ORDER BY s) FROM (SELECT if(state = 'duplicate',"
+    " 'cataloged', state) || coalesce(reason, '') || count(*) AS s FROM file"
+    " GROUP BY if(state = 'duplicate', 'cataloged', state), reason)",
+    "instances": "SELECT bit_xor(hash(SOPInstanceUID, digest)) FROM instance",
+    "tags": "SELECT count(*) FROM tag",
+    "orphan tags": "SELECT count(*) FROM tag WHERE instance_id NOT IN"
+    " (SELECT instance_id FROM instance)",
+    "series": "SELECT bit_xor(hash(SeriesInstanceUID, state)) FROM series_state",
+    "thumbnails": "SELECT count(thumbnail_path) FROM instance",
+    "problems": "SELECT count(DISTINCT (SOPInstanceUID, kind)) FROM problem",
+    "volumes": "SELECT bit_xor(hash(SeriesInstanceUID, stack, reason, shape)) FROM volume",
+}
+
+
 class Failed(Exception):
     """The service did not do what it should."""
 
@@ -24,12 +41,13 @@ class Failed(Exception):
 class Boot:
     """One run: a container, and what was done in it, written down."""
 
-    def __init__(self, out: IO[str], wheel: Path) -> None:
+    def __init__(self, out: IO[str], suite: str, dist: Path) -> None:
         self._out, self._since_s = out, time.monotonic()
         self._box = container.Container(
+            suite,
             f"{container.PROJECT}:/checkout",
-            f"{wheel.parent}:/dist",
-            f"{container.wheels()}:/wheels",
+            f"{dist}:/dist",
+            f"{container.wheels(suite)}:/wheels",
         )
         self.say(f"booted: {self.sh('systemctl --version | head -1', quiet=True)}")
 
@@ -73,11 +91,18 @@ class Boot:
             time.sleep(0.3)
         self.say(f"ok: {words}")
 
-    def block(self, title: str) -> None:
-        """Run the blocks of one chapter of deploy/README.md, letter for letter."""
+    @property
+    def leader(self) -> str:
+        """The first process of the container, as this machine sees it."""
+        return self._box.leader
+
+    def block(self, title: str, *, first: int = 0, last: int | None = None) -> None:
+        """Run blocks of a chapter of deploy/README.md, letter for letter."""
         (chapter,) = re.findall(rf"^## {title}\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)
         self.say(f"--- deploy/README.md: {title}")
-        for script in re.findall(r"^```sh\n(.*?)^```", chapter, re.MULTILINE | re.DOTALL):
+        blocks = re.findall(r"^```sh\n(.*?)^```", chapter, re.MULTILINE | re.DOTALL)
+        self.sh("systemctl reset-failed ingestd", quiet=True, may_fail=True)  # We start it often.
+        for script in blocks[first:last]:
             self.sh(script.strip())
 
     def show(self, *names: str) -> list[str]:
@@ -95,6 +120,10 @@ class Boot:
         """Give what the service wrote."""
         said = self.sh("journalctl -u ingestd -o json --no-pager", quiet=True)
         return [json.loads(line) for line in said.splitlines()]
+
+    def catalog(self) -> dict[str, str]:
+        """What the catalog holds, to be compared."""
+        return {what: self.one(query) for what, query in WHOLE.items()}
 
     def said(self, words: str) -> bool:
         """Whether a line of the journal holds these words."""

@@ -1,4 +1,4 @@
-"""A Debian 12 that boots systemd: made once, kept in a cache, thrown away after each run.
+"""A Debian that boots systemd: made once, kept in a cache, thrown away after each run.
 
 Everything comes from where this machine's own apt and pip get it.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 
 PROJECT = Path(__file__).parents[2]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ingestd-boot"
-SUITE = "bookworm"
+PYTHONS = {"bookworm": "3.11", "trixie": "3.13"}  #: of each Debian that we know
 PACKAGES = "systemd,systemd-sysv,dbus,udev,python3,python3-venv,procps,libpam-systemd"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #: What systemd-nspawn is made of, where it is not installed: unpacked beside the system.
@@ -37,14 +37,14 @@ def missing() -> str:
     return ""
 
 
-def tree() -> Path:
+def tree(suite: str) -> Path:
     """Make the Debian, unless it is in the cache."""
-    place = CACHE / f"{SUITE}-{key(PACKAGES)}"
+    place = CACHE / f"{suite}-{key(PACKAGES)}"
     if not place.is_dir():
         part = place.with_suffix(".part")
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
-        command = ["--variant=minbase", f"--include={PACKAGES}", SUITE, str(part), mirror()]
+        command = ["--variant=minbase", f"--include={PACKAGES}", suite, str(part), mirror()]
         run(*debootstrap(), *command)
         part.rename(place)
     return place
@@ -97,17 +97,17 @@ def mirror() -> str:
     )
 
 
-def wheels() -> Path:
-    """Gather what the package needs, for the container's Python 3.11, as wheels."""
+def wheels(suite: str) -> Path:
+    """Gather what the package needs, for the container's Python, as wheels."""
     text = (PROJECT / "constraints.txt").read_text() + (PROJECT / "pyproject.toml").read_text()
-    place = CACHE / f"wheels-{key(text)}"
+    place = CACHE / f"wheels-{key(text, PYTHONS[suite])}"
     if not place.is_dir():
         part = place.with_suffix(".part")
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         only = [
             "--only-binary=:all:",
-            "--python-version=3.11",
+            f"--python-version={PYTHONS[suite]}",
             f"--constraint={PROJECT}/constraints.txt",
         ]
         pip = [sys.executable, "-m", "pip"]
@@ -140,15 +140,24 @@ def run(*command: str, cwd: Path | None = None) -> None:
         raise NotHere(f"{Path(command[0]).name} failed: {words}")
 
 
+def is_init(pid: str) -> bool:
+    """Whether it is the first process of a container; nspawn has helpers that end soon."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("NSpid:"):
+                return line.split()[2:] == ["1"]
+    return False
+
+
 class Container:
     """A booted Debian; what is done in it is gone at the end."""
 
-    def __init__(self, *binds: str) -> None:
+    def __init__(self, suite: str, *binds: str) -> None:
         self._log = (CACHE / "console.log").open("w")
         options = ["--register=no", "--keep-unit", "--volatile=overlay", "--private-network"]
         options += [f"--bind-ro={bind}" for bind in binds]
         self._nspawn = subprocess.Popen(
-            [*nspawn(), "-D", str(tree()), *options, "-b", "--console=pipe"],
+            [*nspawn(), "-D", str(tree(suite)), *options, "-b", "--console=pipe"],
             env=os.environ | {"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
             stdin=subprocess.DEVNULL,
             stdout=self._log,
@@ -161,12 +170,18 @@ class Container:
             self.close()
             raise
 
+    @property
+    def leader(self) -> str:
+        """Its first process, as we see it."""
+        return self._leader
+
     def _find_leader(self) -> str:
         children = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children")
         until_s = time.monotonic() + 30
         while time.monotonic() < until_s and self._nspawn.poll() is None:
-            if found := children.read_text().split():
-                return found[0]
+            for child in children.read_text().split():
+                if is_init(child):
+                    return child
             time.sleep(0.1)
         raise NotHere(f"systemd-nspawn did not start: {self._console()}")
 

@@ -1,20 +1,30 @@
 """What systemd sees of the daemon, and what a reload does to it."""
 
+import json
 import os
+import re
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
-from daemons import Running, wait_for
+from conftest import PATIENCE
+from daemons import COMMAND, FAST, Running, wait_for
+from disks import MIB, disk
+from shares import Share
+from threadstop import Named, Stopped
 
 import ingestd
-from ingestd import checkup
+from ingestd import checkup, ending, sql
+from ingestd.catalog import Catalog, utc_now
 from ingestd.errors import SqlError
 from ingestd.report import status_text
 
@@ -32,7 +42,7 @@ def heard(tmp_path: Path) -> Iterator[socket.socket]:
 class Service:
     """A daemon with a config file, and systemd's end of its socket."""
 
-    def __init__(self, folder: Path, heard: socket.socket, text: str) -> None:
+    def __init__(self, folder: Path, heard: socket.socket, text: str, **settings: str) -> None:
         self.config = folder / "ingestd.toml"
         self.config.write_text(text)
         self._heard = heard
@@ -42,6 +52,7 @@ class Service:
             config=self.config,
             NOTIFY_SOCKET=str(folder / "notify"),
             WATCHDOG_USEC="3000000",
+            **settings,
         )
 
     def await_word(self, word: str) -> str:
@@ -188,6 +199,199 @@ def columns(snapshot: Path) -> set[str]:
         question = "SELECT DISTINCT column_name FROM duckdb_columns() WHERE NOT internal"
         return {name for (name,) in db.execute(question).fetchall()}
     return set()
+
+
+LOOP = '[[root]]\npath = "{place}/other"\nquarantine = "{place}/loop/x"\n'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("[[root]]\npath = '/a'\n[[", id="no TOML"),
+        pytest.param("a = " + "[" * 5000, id="a tower of brackets"),
+        pytest.param("", id="nothing: no root"),
+        pytest.param(root(Path("{place}/state/in")), id="a root in the state folder"),
+        pytest.param('[[root]]\npath = "/a\\u0000"\n', id="a NUL in a path"),
+        pytest.param(f"{root(Path('{place}/other'))}[sql]\nrows = {10**40}\n", id="a number"),
+    ],
+)
+def test_whatever_the_config_has_become_the_daemon_goes_on(
+    service: Service, tmp_path: Path, text: str
+) -> None:
+    service.reload(text.replace("{place}", str(tmp_path)))
+    assert service.status("config_refused")
+    service.reload(root(tmp_path / "other"))
+    assert service.status("config_refused") == ""
+    assert service.daemon.health(tmp_path / "other") == "healthy"
+
+
+def test_a_quarantine_behind_a_loop_of_links_is_no_end_of_the_daemon(
+    service: Service, tmp_path: Path
+) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    service.reload(LOOP.format(place=tmp_path))
+    assert service.status("halted") is None
+
+
+def answer(port: int, token: str) -> int:
+    """Ask for the metrics with a token; give the HTTP status."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("GET", "/metrics", headers={"Authorization": f"Bearer {token}"})
+    try:
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def test_a_token_that_was_changed_is_the_only_one_after_a_reload(
+    tmp_path: Path, heard: socket.socket
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    (tmp_path / "drop").mkdir()
+    token = tmp_path / "token"
+    token.touch(mode=0o600)
+    token.write_text("first-of-all-tokens")
+    asked = f'[sql]\nlisten = "127.0.0.1:{port}"\ntoken_file = "{token}"\n'
+    service = Service(tmp_path, heard, config := root(tmp_path / "drop") + asked)
+    try:
+        assert answer(port, "first-of-all-tokens") == 200
+        token.write_text("second-of-all-tokens")
+        service.reload(config)
+        assert [answer(port, f"{nth}-of-all-tokens") for nth in ("first", "second")] == [401, 200]
+        token.write_text("short")
+        service.reload(config)
+        assert "a token is one word of at least" in service.status("config_refused")
+        assert answer(port, "second-of-all-tokens") == 200
+        assert "of-all-tokens" not in service.daemon.log.read_text()
+    finally:
+        service.daemon.kill()
+
+
+def begun(tmp_path: Path, state: Path, *, journal: bool = False) -> subprocess.Popen[str]:
+    """Start a daemon as systemd does, which may end by itself."""
+    (tmp_path / "drop").mkdir(exist_ok=True)
+    said = (tmp_path / "said").open("w+")
+    there = os.fstat(said.fileno())
+    stream = {"JOURNAL_STREAM": f"{there.st_dev}:{there.st_ino}"} if journal else {}
+    with said:
+        return subprocess.Popen(
+            [*COMMAND, "run", "--root", str(tmp_path / "drop"), "--state", str(state)],
+            env=os.environ | FAST | {"NOTIFY_SOCKET": str(tmp_path / "notify")} | stream,
+            stderr=said,
+            text=True,
+        )
+
+
+def cut(state: Path) -> None:
+    os.truncate(state / "catalog.duckdb", 20_000)
+
+
+def of_a_newer_program(state: Path) -> None:
+    with (
+        Catalog(state, memory_bytes=1 << 28, patience=PATIENCE) as made,
+        made.transaction() as db,
+    ):
+        later = len(sql.migrations()) + 1
+        db.execute("INSERT INTO migration VALUES (?, 'later', ?)", [later, utc_now()])
+
+
+@pytest.mark.parametrize("harm", [cut, of_a_newer_program])
+@pytest.mark.usefixtures("heard")
+def test_systemd_is_told_when_only_a_person_can_mend_it(
+    tmp_path: Path, scanned: Path, harm: Any
+) -> None:
+    state = tmp_path / "state"
+    shutil.copytree(scanned, state)
+    harm(state)
+    assert begun(tmp_path, state, journal=True).wait(60) == ending.BROKEN
+    lines = (tmp_path / "said").read_text().splitlines()
+    assert f"<3>ingestd: {state}/catalog.duckdb" in lines[0]
+    assert [line for line in lines if not line.startswith("<3>")] == []
+
+
+def test_without_room_for_a_start_it_says_so_and_stays_a_while_with_nothing_in_hand(
+    tmp_path: Path, heard: socket.socket
+) -> None:
+    with disk("tmpfs", tmp_path, 16 * MIB) as small:
+        small.fill(0)
+        state = small.place / "state"
+        service = begun(tmp_path, state)
+        try:
+            while b"HALTED" not in (said := heard.recv(4096)):
+                pass
+            assert b"No space left on device" in said
+            service.send_signal(signal.SIGHUP)
+            small.make_room()
+            other = Running(tmp_path / "drop", state)  # Nobody owns the folder meanwhile.
+            assert other.stop() == 0
+            assert service.poll() is None
+        finally:
+            service.terminate()
+        assert service.wait(60) == -signal.SIGTERM
+
+
+def test_a_share_that_hangs_holds_no_more_than_the_process(
+    share: Share, tmp_path: Path, heard: socket.socket
+) -> None:
+    (share.inside / "one").write_text("no DICOM")
+    (tmp_path / "drop").mkdir()
+    config = root(tmp_path / "drop") + root(share.mountpoint)
+    service = Service(tmp_path, heard, config + "[sweep]\nhot_s = 0.5\ndeadline_s = 1\n")
+    wait_for(lambda: service.daemon.health(share.mountpoint) == "healthy")
+    share.fails("getattr * hang", "readdir * hang")
+    wait_for(lambda: service.daemon.health(share.mountpoint) == "unreachable")
+    service.daemon.process.terminate()
+    service.await_word("STOPPING=1")
+    wait_for(lambda: "stopped files=" in service.daemon.log.read_text())
+    next_one = Running(tmp_path / "drop", service.daemon.state)  # The catalog is free.
+    assert next_one.stop() == 0
+    share.fails()
+    assert service.daemon.process.wait(60) == 0
+
+
+def test_the_doctor_says_of_an_archive_that_hangs_that_it_does(
+    share: Share, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkup, "STORE_S", 0.5)
+    share.fails("getattr * hang")
+    (found,) = checkup.look_at_store(share.mountpoint, 0)
+    assert (found.state, "it hangs" in found.detail) == ("bad", True)
+
+
+def test_the_container_is_healthy_as_long_as_its_daemon_answers(service: Service) -> None:
+    file = Path(__file__).parents[2] / "deploy" / "Containerfile"
+    (check,) = re.findall(r"^HEALTHCHECK .*CMD (\[.*\])$", file.read_text(), re.MULTILINE)
+    command = [sys.executable, *json.loads(check)[1:]]
+    environment = os.environ | {"INGESTD_STATE": str(service.daemon.state)}
+    assert subprocess.run(command, env=environment, check=False).returncode == 0
+    service.daemon.kill()
+    assert subprocess.run(command, env=environment, check=False).returncode == 1
+
+
+@pytest.mark.long
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("part", ["sender", "keeper-0"])
+def test_one_thread_that_stands_still_ends_the_signs_of_life_and_is_named(
+    tmp_path: Path, heard: socket.socket, part: str
+) -> None:
+    (tmp_path / "drop").mkdir()
+    named = Named(tmp_path)
+    service = Service(tmp_path, heard, root(tmp_path / "drop"), **named.settings)
+    try:
+        service.await_word("WATCHDOG=1")
+        with Stopped(named.number(part)):
+            service.await_word(f"STATUS=STUCK: {part}")
+            assert service.status("stuck") == [part]
+            service.forget()
+            heard.settimeout(4)
+            with pytest.raises(TimeoutError):
+                service.await_word("WATCHDOG=1")
+        heard.settimeout(60)
+        assert service.await_word("WATCHDOG=1")
+        assert service.status("stuck") == []
+    finally:
+        service.daemon.kill()
 
 
 def test_a_daemon_that_is_stopped_gives_no_sign_of_life_and_goes_on_afterwards(
