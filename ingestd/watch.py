@@ -23,8 +23,8 @@ from watchdog.events import (
     FileSystemEvent,
     FileSystemEventHandler,
 )
-from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
+from watchdog.observers.inotify import InotifyEmitter, InotifyObserver
 
 from ingestd.files import as_text
 
@@ -150,6 +150,26 @@ def unescaped(field: str) -> str:
     for code in ("040", "011", "012", "134"):
         field = field.replace(f"\\{code}", chr(int(code, 8)))
     return field
+
+
+class Emitter(InotifyEmitter):
+    """Says of a folder that was moved here no more than that: what is in it, a listing says.
+
+    watchdog would make an event for each file in it, without a limit.
+    """
+
+    def queue_event(self, event: FileSystemEvent) -> None:
+        """Pass on what the kernel said."""
+        if not event.is_synthetic:
+            super().queue_event(event)
+
+
+class Observer(InotifyObserver):
+    """watchdog's, with our emitters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._emitter_class = Emitter
 
 
 class KernelWatch:
