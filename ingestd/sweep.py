@@ -121,7 +121,7 @@ def sweep(
     """
     seen = Seen()
     folders = [below]
-    first, entries_seen = True, 0
+    looked = 0
     while folders:
         folder = folders.pop()
         beat(folder)
@@ -134,18 +134,17 @@ def sweep(
                         if found is not None and enter(found):
                             folders.append(found)
                             seen.folders.append(found)
-                    entries_seen += 1
-                    if entries_seen >= stretch:
-                        seen.more, entries_seen = True, 0
+                    looked += 1
+                    if looked >= stretch:
+                        seen.more, looked = True, 0
                         yield seen
                         seen = Seen()
         except OSError as error:
-            if first:
+            if folder == below:
                 raise
             not_listed(root, folder, error, seen)
         except IngestError:  # A link is where a folder was; what it is, the next listing says.
             pass
-        first = False
     yield seen
 
 
