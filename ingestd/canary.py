@@ -1,4 +1,4 @@
-"""Edge: whether the kernel's watches still are: they end with a mount, and there are only so many."""
+"""Edge: whether the kernel still watches: watches end with a mount, and there are so many only."""
 
 import ctypes
 import os
@@ -20,24 +20,23 @@ class Canary:
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._handle = int(self._libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK))
         self._lock = threading.Lock()
-        self._roots: dict[int, str] = {}  # by watch
-        self._dead: set[str] = set()
+        self._watches: dict[str, set[int]] = {}  # by root
+        self._ended: set[int] = set()
 
     def add(self, root: str, places: Sequence[str]) -> None:
         """Watch some places of a root; where the kernel gives no watch, nothing is said."""
-        with self._lock:
-            for place in places:
-                path = os.fsencode(place)
-                watch = int(self._libc.inotify_add_watch(self._handle, path, IN_DELETE_SELF))
-                if watch >= 0:
-                    self._roots[watch] = root
+        for place in places:  # This may hang, and so holds no lock.
+            path = os.fsencode(place)
+            watch = int(self._libc.inotify_add_watch(self._handle, path, IN_DELETE_SELF))
+            with self._lock:
+                self._watches.setdefault(root, set()).add(watch)
 
     def is_dead(self, root: str) -> bool:
         """Whether a watch of a root has ended."""
         with self._lock:
             while ended := self._read():
-                self._dead |= {self._roots.pop(watch) for watch in ended if watch in self._roots}
-            return root in self._dead
+                self._ended.update(ended)
+            return not self._ended.isdisjoint(self._watches.get(root, ()))
 
     def _read(self) -> list[int]:
         """Name the watches that the kernel says anything of: it is their end."""
@@ -55,10 +54,8 @@ class Canary:
     def remove(self, root: str) -> None:
         """Watch a root no more."""
         with self._lock:
-            for watch in [watch for watch, other in self._roots.items() if other == root]:
-                del self._roots[watch]
+            for watch in self._watches.pop(root, ()):
                 self._libc.inotify_rm_watch(self._handle, watch)
-            self._dead.discard(root)
 
     def close(self) -> None:
         """Watch none."""
