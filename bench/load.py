@@ -28,7 +28,7 @@ from timing import folder_for, machine
 from tree import Tree
 
 import ingestd
-from ingestd.errors import StateError
+from ingestd.errors import SqlError, StateError
 
 SLICES = 100  # of a series: a folder
 ALONE = 900_000  # number of the first series of one file
@@ -90,7 +90,7 @@ class Alone(threading.Thread):
         self._drop, self._client, self._enough = drop, ingestd.open(state), enough
         self._waiting: dict[str, tuple[str, float]] = {}
         self.took_s: dict[str, list[float]] = {place: [] for place in PLACES}
-        self.dropped = 0
+        self.dropped = self.errors = 0
 
     def run(self) -> None:
         next_s = time.monotonic() + 1.0
@@ -114,7 +114,12 @@ class Alone(threading.Thread):
     def _look(self) -> None:
         uids = ", ".join(f"'{uid}'" for uid in self._waiting) or "''"
         query = f"SELECT SOPInstanceUID AS uid FROM instance WHERE SOPInstanceUID IN ({uids})"
-        for row in self._client.rows(query):
+        try:
+            rows = self._client.rows(query)
+        except SqlError:
+            self.errors += 1
+            return
+        for row in rows:
             place, since_s = self._waiting.pop(row["uid"])
             self.took_s[place].append(time.monotonic() - since_s)
 
@@ -174,7 +179,7 @@ def dropped(
         "judged_s": judged_s,
         "alone_s": {place: sorted(took_s) for place, took_s in alone.took_s.items()},
         "answers_s": sorted(took_s for one in askers for _, took_s in one.took_s),
-        "errors": sum(sum(one.errors.values()) for one in askers),
+        "errors": alone.errors + sum(sum(one.errors.values()) for one in askers),
         "back": sum(one.back for one in askers),
         "says": {name: ask(state, query) for name, query in SAYS.items()},
     }

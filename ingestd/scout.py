@@ -150,11 +150,11 @@ class Scout:
                     if not self._stopping.is_set():  # Else it is we who gave up.
                         self._unreachable(error.strerror or type(error).__name__)
             except IngestError as error:  # The catalog halts; the folder keeps everything.
-                self.sweeps.drop()
+                self._lose_round()
                 log.warning("scout_waits", root=self.root, reason=str(error.reason))
                 self._stopping.wait(self._back_off_s)
             except Exception as error:
-                self.sweeps.drop()
+                self._lose_round()
                 if not self._stopping.is_set():
                     log.exception("scout_failed", root=self.root)
                     self._fault = f"a fault of ours: {type(error).__name__}"
@@ -237,6 +237,11 @@ class Scout:
         self._footing.lose(why)
         self._rest()
         self._next_health_s = 0.0
+
+    def _lose_round(self) -> None:
+        """Hints that were taken may have come to nothing: a sweep finds what they were about."""
+        self.sweeps.drop()
+        self.sweeps.soon()
 
     def _rest(self) -> None:
         """Wait, each time for longer."""
