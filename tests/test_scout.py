@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,6 +10,7 @@ import pytest
 
 from ingestd import config, folders, lobby, scout, sweeps
 from ingestd.catalog import Catalog, utc_now
+from ingestd.errors import IngestError, Reason
 from ingestd.meters import Meters
 from ingestd.model import Arrival, Past, Sighting
 from ingestd.rollcall import RollCall
@@ -190,3 +191,30 @@ def test_a_single_file_is_read_soon_at_any_moment_of_a_flood(
         for name in dropped.keys() & set(desk.read[-PACE:]):
             waited[name] = len(desk.read) - dropped[name]
     assert max(waited.values()) <= FLOOD // 4
+
+
+@pytest.mark.parametrize("desk", ["events"], indirect=True)
+@pytest.mark.parametrize(
+    "error", [IngestError(Reason.DISK_FULL, "no room"), ValueError("a fault of ours")]
+)
+def test_a_hint_that_comes_to_nothing_is_made_up_for_soon(
+    desk: Desk,
+    catalog: Catalog,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+) -> None:
+    fails = [error]
+    unknown = catalog.unknown
+
+    def failing(looks: Sequence[Sighting]) -> list[tuple[Sighting, Past]]:
+        if looks and fails:
+            raise fails.pop()
+        return unknown(looks)
+
+    monkeypatch.setattr(catalog, "unknown", failing)
+    (tmp_path / "root" / "old" / "file").touch()
+    wait_for(lambda: not fails)
+    while not desk.read:
+        desk.go_on(look=True)
+    assert desk.read == ["old/file"]
