@@ -1,11 +1,14 @@
 """Edge: what the kernel said, and what is being read just now; safe from any thread."""
 
 import threading
+import time
 from collections.abc import Sequence
 
 from ingestd.model import Sighting
 from ingestd.turns import Turns
 from ingestd.watch import Hint
+
+GATHER_S = 0.05  #: hints wait so long for others: a file that grows gives thousands a second
 
 
 class Hints:
@@ -35,10 +38,14 @@ class Hints:
             self._lock.notify()
 
     def take(self, wait_s: float, limit: int) -> list[Hint]:
-        """Give up to `limit` hints; wait up to `wait_s` when there is none."""
+        """Give up to `limit` hints; wait up to `wait_s` for one, and a little for others."""
         with self._lock:
             if not self._waiting and not self.lost:
                 self._lock.wait(wait_s)
+            few = 0 < len(self._waiting) < limit
+        if wait_s and few:
+            time.sleep(GATHER_S)
+        with self._lock:
             return [self._waiting.take() for _ in range(min(limit, len(self._waiting)))]
 
     def wake(self) -> None:

@@ -1,6 +1,8 @@
+import threading
+import time
 from dataclasses import replace
 
-from ingestd.hints import Hints, InFlight
+from ingestd.hints import GATHER_S, Hints, InFlight
 from ingestd.model import Sighting
 from ingestd.watch import Hint
 
@@ -47,3 +49,20 @@ def test_a_file_in_flight_is_looked_at_again_only_when_it_changed_meanwhile() ->
     assert in_flight.has(replace(offered, mtime_ns=2))
     assert in_flight.done(["a"]) == ["a"]
     assert "a" not in in_flight
+
+
+def test_a_file_that_is_being_written_is_looked_at_no_more_than_so_often() -> None:
+    hints, over = Hints(limit=10), threading.Event()
+
+    def write() -> None:
+        while not over.wait(0.0005):
+            hints.put(Hint(path="growing", is_folder=False))
+
+    writer = threading.Thread(target=write)
+    began_s = time.monotonic()
+    writer.start()
+    taken = sum(len(hints.take(1, 10)) for _ in range(10))
+    took_s = time.monotonic() - began_s
+    over.set()
+    writer.join()
+    assert taken <= took_s / GATHER_S + 1
