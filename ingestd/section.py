@@ -6,6 +6,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ingestd.files import NOT_TEXT, as_text
+
 Seconds = Annotated[float, Field(gt=0, le=10 * 365 * 86_400)]
 
 
@@ -21,4 +23,6 @@ def absolute(path: Path | None) -> Path | None:
         return None
     if not path.is_absolute():
         raise ValueError("must be an absolute path")
+    if as_text(str(path)) != str(path):
+        raise ValueError(NOT_TEXT)
     return Path(os.path.normpath(path))
