@@ -7,7 +7,7 @@ that came after it. The rest is for those that wait longest, so that none waits 
 
 import heapq
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from itertools import cycle, islice
 from typing import Any, Generic, TypeVar
 
@@ -49,7 +49,7 @@ class Turns(Generic[K, T]):
         self._puts += 1
         age = (self._puts if newness is None else newness, self._puts)
         self._waiting[key] = path, age, one
-        self._folders.put(path, key)
+        self._folders.put(self._steps(key), self._steps)
         heapq.heappush(self._newest, (-age[0], -age[1], key))
         if len(self._newest) > 2 * len(self._waiting) + SLACK:
             self._newest = [(-age[0], -age[1], key) for key, (_, age, _) in self._waiting.items()]
@@ -70,11 +70,14 @@ class Turns(Generic[K, T]):
 
     def remove(self, key: K) -> T:
         """Take the one with this key."""
-        path, _, one = self._waiting.pop(key)
-        self._folders.remove(path, key)
+        self._folders.remove(self._steps(key))
+        _, _, one = self._waiting.pop(key)
         if not self._waiting:
             self._newest.clear()
         return one
+
+    def _steps(self, key: K) -> list[Any]:
+        return [*self._waiting[key][0].split("/", DEPTH)[:-1], "", key]
 
     def _by_age(self) -> K:
         while True:
@@ -91,58 +94,65 @@ class Turns(Generic[K, T]):
 
 
 class _Folder:
-    """A folder in which something waits: its own files under the empty name, which hold keys."""
+    """A folder in which something waits: by name, what is in it, or the one key that waits there.
+
+    Below the names of folders there is the empty one for the files themselves, and then the key.
+    """
 
     __slots__ = ("inner", "waiting")
 
     def __init__(self) -> None:
         self.waiting = 0
-        self.inner: OrderedDict[Any, _Folder | None] = OrderedDict()
+        self.inner: OrderedDict[Any, Any] = OrderedDict()
 
-    def put(self, path: str, key: Hashable) -> None:
-        """Let a key wait in the folder of a path."""
+    def put(self, steps: list[Any], others: Callable[[Any], list[Any]]) -> None:
+        """Let the last of these steps, a key, wait where the others lead.
+
+        others  gives the steps to a key
+        """
         folder = self
         folder.waiting += 1
-        for name in _names(path):
-            inner = folder.inner.get(name)
-            if inner is None:
-                inner = folder.inner[name] = _Folder()
+        for nth, step in enumerate(steps):
+            if step not in folder.inner:
+                folder.inner[step] = steps[-1]
+                return
+            inner = folder.inner[step]
+            if not isinstance(inner, _Folder):  # So far one alone waited there.
+                inner = _Folder()
+                inner.waiting, key = 1, folder.inner[step]
+                inner.inner[others(key)[nth + 1]] = key
+                folder.inner[step] = inner
             folder = inner
             folder.waiting += 1
-        folder.inner[key] = None
 
-    def remove(self, path: str, key: Hashable) -> None:
+    def remove(self, steps: list[Any]) -> None:
         """Let a key go, and the folders that are empty without it."""
         folder = self
         folder.waiting -= 1
-        for name in _names(path):
-            inner = folder.inner[name]
-            assert inner is not None, "a key is where a folder should be"
-            inner.waiting -= 1
-            if not inner.waiting:
-                del folder.inner[name]
+        for step in steps:
+            inner = folder.inner[step]
+            if not isinstance(inner, _Folder) or inner.waiting == 1:
+                del folder.inner[step]
                 return
             folder = inner
-        del folder.inner[key]
+            folder.waiting -= 1
 
     def next(self) -> Any:
         """Name the key whose turn it is; its folders come last from now on."""
-        folder = self
-        while True:
-            name, inner = next(iter(folder.inner.items()))
-            if inner is None:
-                return name
-            folder.inner.move_to_end(name)
-            folder = inner
+        one: Any = self
+        while isinstance(one, _Folder):
+            step, inner = next(iter(one.inner.items()))
+            one.inner.move_to_end(step)
+            one = inner
+        return one
 
     def fattest(self) -> list[Any]:
         """Name some keys of a folder where much waits, those first that wait longest."""
         folder = self
-        while None not in (some := list(islice(reversed(folder.inner.values()), GLANCE))):
-            folder = max((one for one in some if one), key=lambda one: one.waiting)
-        return list(islice(folder.inner, GLANCE))
-
-
-def _names(path: str) -> list[str]:
-    """Name the folders of a path that take turns, and at last the files in it."""
-    return [*path.split("/", DEPTH)[:-1], ""]
+        while True:
+            inner = folder.inner.values()
+            some = [*islice(inner, GLANCE), *islice(reversed(inner), GLANCE)]
+            folders = [one for one in some if isinstance(one, _Folder)]
+            if not folders:
+                return some
+            folder = max(folders, key=lambda one: one.waiting)

@@ -1,3 +1,4 @@
+import tracemalloc
 from collections import Counter
 
 import pytest
@@ -86,3 +87,11 @@ def test_what_is_dropped_is_the_oldest_where_much_waits() -> None:
     dropped = [turns.drop() for _ in range(990)]
     assert not {"alone/file", "last/file"} & set(dropped)
     assert dropped[0] in {f"all/{one}/{one}" for one in range(50)}
+
+
+def test_a_file_alone_in_deep_folders_takes_no_more_memory_than_others() -> None:
+    tracemalloc.start()
+    turns = waiting(*(f"{one}/study/series/stack/more/file" for one in range(10_000)))
+    used, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert used / len(turns) < 1000
