@@ -3,8 +3,8 @@
     python bench/load.py --files 100000 --way mv --picture load.svg
 
 Folders of a hundred small images are dropped at once, by one `mv` of a tree or by `cp -r`. Clients
-ask SQL all the while, and one more file after the other is dropped and asked for until SQL knows
-it. The config is the default.
+ask SQL all the while, and each second one more file is dropped and asked for until SQL knows it.
+The config is the default, or that with `watch = "poll"`.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from timing import folder_for, machine
 from tree import Tree
 
 import ingestd
-from ingestd.errors import StateError
+from ingestd.errors import SqlError, StateError
 
 SLICES = 100  # of a series: a folder
 ALONE = 900_000  # number of the first series of one file
@@ -36,6 +36,12 @@ LOOK_S = 0.5
 ASK_S = 0.1
 LIMIT_S = 3600.0
 DONE = "SELECT count(*) AS n FROM file"
+#: Where single files come meanwhile.
+PLACES = {
+    "in a folder of its own": "alone",
+    "in a folder that is known": "before",
+    "in a folder of the flood": "all/series00007",
+}
 #: What must hold of the catalog in the end, as numbers.
 SAYS = {
     "files": DONE,
@@ -73,34 +79,60 @@ WAYS: dict[str, Callable[[Path, Path], None]] = {"mv": moved, "cp": copied}
 
 
 class Alone(threading.Thread):
-    """Drops one file after the other, and waits for each until SQL knows it."""
+    """Drops one file after the other, each second, and notes when SQL knows it.
+
+    By turns they come into a folder of their own, into one that was there before, and into one of
+    those that are dropped.
+    """
 
     def __init__(self, drop: Path, state: Path, enough: threading.Event) -> None:
         super().__init__()
-        self._drop, self._client, self._enough = drop / "alone", ingestd.open(state), enough
-        self.took_s: list[float] = []
-        self.dropped = 0
+        self._drop, self._client, self._enough = drop, ingestd.open(state), enough
+        self._waiting: dict[str, tuple[str, float]] = {}
+        self.took_s: dict[str, list[float]] = {place: [] for place in PLACES}
+        self.dropped = self.errors = 0
 
     def run(self) -> None:
-        self._drop.mkdir()
-        while not self._enough.wait(1.0):
-            number, self.dropped = ALONE + self.dropped, self.dropped + 1
-            (self._drop / f"{number}.dcm").write_bytes(content(number, 0, slices=1))
-            began_s = time.monotonic()
-            uid = made_uid(IMAGE, number * 1000)
-            while not self._client.rows(
-                f"SELECT 1 AS n FROM instance WHERE SOPInstanceUID = '{uid}'"
-            ):
-                time.sleep(ASK_S)
-            self.took_s.append(time.monotonic() - began_s)
+        next_s = time.monotonic() + 1.0
+        while self._waiting or not self._enough.is_set():
+            if time.monotonic() >= next_s and not self._enough.is_set():
+                self._drop_one()
+                next_s += 1.0
+            self._look()
+            time.sleep(ASK_S)
+
+    def _drop_one(self) -> None:
+        place = list(PLACES)[self.dropped % len(PLACES)]
+        folder = self._drop / PLACES[place]
+        if place == "in a folder of the flood" and not folder.is_dir():
+            return
+        folder.mkdir(exist_ok=True)
+        number, self.dropped = ALONE + self.dropped, self.dropped + 1
+        (folder / f"alone{number}.dcm").write_bytes(content(number, 0, slices=1))
+        self._waiting[made_uid(IMAGE, number * 1000)] = place, time.monotonic()
+
+    def _look(self) -> None:
+        uids = ", ".join(f"'{uid}'" for uid in self._waiting) or "''"
+        query = f"SELECT SOPInstanceUID AS uid FROM instance WHERE SOPInstanceUID IN ({uids})"
+        try:
+            rows = self._client.rows(query)
+        except SqlError:
+            self.errors += 1
+            return
+        for row in rows:
+            place, since_s = self._waiting.pop(row["uid"])
+            self.took_s[place].append(time.monotonic() - since_s)
 
 
-def load(room: Path, files: int, way: str, clients: int) -> dict[str, Any]:
+def load(room: Path, files: int, way: str, clients: int, watch: str = "auto") -> dict[str, Any]:
     """Drop so many files; give what came of it, and all looks at the processes."""
     made, drop, state = room / "made", room / "drop", room / "state"
     make(made, files)
-    drop.mkdir()
-    command = [sys.executable, "-m", "ingestd", "run", "--root", str(drop), "--state", str(state)]
+    (drop / "before").mkdir(parents=True)
+    config = room / "ingestd.toml"
+    config.write_text(f'[[root]]\npath = "{drop}"\nwatch = "{watch}"\n')
+    command = [sys.executable, "-m", "ingestd", "run", "--config", str(config)]
+    command += ["--state", str(state)]
     with (room / "log").open("wb") as log:
         daemon = subprocess.Popen(command, stdout=log, stderr=log)
     try:
@@ -129,7 +161,7 @@ def dropped(
         thread.start()
     arrive()
     arrived_s = time.monotonic() - began_s
-    known = "SELECT count(*) AS n FROM file WHERE starts_with(path, 'all/')"
+    known = f"{DONE} WHERE starts_with(path, 'all/') AND NOT contains(path, 'alone')"
     until(lambda: ask(state, known) >= files)
     cataloged_s = time.monotonic() - began_s
     enough.set()
@@ -145,9 +177,9 @@ def dropped(
         "arrived_s": arrived_s,
         "cataloged_s": cataloged_s,
         "judged_s": judged_s,
-        "alone_s": sorted(alone.took_s),
+        "alone_s": {place: sorted(took_s) for place, took_s in alone.took_s.items()},
         "answers_s": sorted(took_s for one in askers for _, took_s in one.took_s),
-        "errors": sum(sum(one.errors.values()) for one in askers),
+        "errors": alone.errors + sum(sum(one.errors.values()) for one in askers),
         "back": sum(one.back for one in askers),
         "says": {name: ask(state, query) for name, query in SAYS.items()},
     }
@@ -186,15 +218,16 @@ def told(found: dict[str, Any]) -> str:
     work = [look for look in looks if look.at_s <= found["cataloged_s"]]
     halves = work[len(work) // 4 : len(work) // 2], work[3 * len(work) // 4 :]
     rate = found["dropped"] / found["cataloged_s"]
-    alone, answers = found["alone_s"], found["answers_s"]
+    answers = found["answers_s"]
     lines = [
         (
             f"dropped in {found['arrived_s']:.1f} s, cataloged in {found['cataloged_s']:.0f} s"
             f" ({rate:,.0f} files/s), series judged and stacked after {found['judged_s']:.0f} s"
         ),
-        (
-            f"time to SQL of {len(alone)} single files meanwhile: p50 {median(alone):.1f} s,"
-            f" p95 {p95(alone):.1f} s, most {alone[-1]:.1f} s"
+        *(
+            f"time to SQL of {len(took_s)} single files meanwhile, {place}: p50"
+            f" {median(took_s):.1f} s, p95 {p95(took_s):.1f} s, most {took_s[-1]:.1f} s"
+            for place, took_s in found["alone_s"].items()
         ),
         (
             f"{len(answers):,} answers: p50 {median(answers) * 1e3:.0f} ms,"
@@ -239,12 +272,13 @@ def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     asked.add_argument("--files", type=int, default=100_000)
     asked.add_argument("--way", choices=tuple(WAYS), default="mv")
+    asked.add_argument("--watch", choices=("auto", "poll"), default="auto")
     asked.add_argument("--clients", type=int, default=4)
     asked.add_argument("--picture", type=Path, help="file for the picture of memory, an SVG")
     options = asked.parse_args()
     print(f"{machine()}\n")
     with folder_for(None) as room:
-        found = load(room, options.files, options.way, options.clients)
+        found = load(room, options.files, options.way, options.clients, options.watch)
         shutil.rmtree(room, ignore_errors=True)
     print(told(found))
     if options.picture:

@@ -41,12 +41,12 @@ class Again:
             reach = self._reaches.setdefault(root, Reach(root, deadline_s=self._deadline_s))
             in_flight = self._in_flight.setdefault(root, InFlight())
             for at in range(0, len(paths), PAGE):
-                free = [path for path in paths[at : at + PAGE] if not in_flight.has(path)]
+                free = [path for path in paths[at : at + PAGE] if path not in in_flight]
                 seen = reach.call(partial(look_at, root, free, beat))
                 for path, error in seen.unlisted:
                     log.warning("not_looked_at", root=root, path=path, why=error.strerror)
                 for sighting, past in self._catalog.unknown(seen.sightings):
-                    in_flight.add(sighting.path, sighting.seen_s)
+                    in_flight.add(sighting, sighting.seen_s)
                     if not self._offer(sighting, past):
                         in_flight.done([sighting.path])
 

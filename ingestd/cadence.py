@@ -9,6 +9,7 @@ HOT_FOLDERS = 500  #: no more folders than these are hot at once
 #: A root whose changes nobody tells is listed whole for at most a tenth of the time; it is more
 #: only where `full_sweep_s` asks for it, and never more than half.
 RARELY, HALF = 10.0, 1.0
+SELDOM = 4.0  #: hot folders, while there is no room: that is the time of those that make some
 
 
 def next_sweep_s(
@@ -31,9 +32,9 @@ def next_sweep_s(
     return max(min(wish_s, limit_s) if polled else limit_s, ended_s + HALF * took_s)
 
 
-def next_part_s(began_s: float, ended_s: float, hot_s: float) -> float:
-    """Say when hot folders are to be listed again: half of the time is for the others."""
-    return max(began_s + hot_s, ended_s + HALF * (ended_s - began_s))
+def next_part_s(began_s: float, ended_s: float, hot_s: float, *, rest: float = HALF) -> float:
+    """Say when hot folders are to be listed again: half of the time, or more, is for the others."""
+    return max(began_s + hot_s, ended_s + rest * (ended_s - began_s))
 
 
 class Hot:

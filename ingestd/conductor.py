@@ -33,7 +33,6 @@ log = get_logger()
 CHUNK_BYTES = 64 << 20  #: a chunk of larger files is closed earlier
 HANGS = 4  #: so many files of a root that hang, and none read in between, and nobody comes back
 LONELY_DEATHS = 3  #: a file that killed so many workers while alone is guilty
-NEWEST_SHARE = 0.25  #: of each chunk; what came last goes ahead of what has waited longest
 
 
 class Conductor:
@@ -67,7 +66,7 @@ class Conductor:
         self._chunk_files = chunk = settings.workers.chunk_files
         # Whoever can be held up has a limit of its own, and must not wait here for another root.
         self._room = sys.maxsize if held_up else 4 * chunk * pool.processes
-        self._waiting = Waiting(newest_share=NEWEST_SHARE if held_up else 0.0)
+        self._waiting = Waiting(fair=held_up is not None)
         self._line, self._idle = threading.Condition(), threading.Condition()
         self._again: queue.SimpleQueue[list[Arrival]] = queue.SimpleQueue()
         self._place_count = 2 * pool.processes

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ingestd import checkup, config, watch
+from ingestd import canary, checkup, config, watch
 from ingestd.files import open_inside
 from ingestd.finding import Finding
 from ingestd.reach import Reach, beat
@@ -88,7 +88,7 @@ def look_after(root: config.Root, settings: config.Config) -> list[Finding]:
     every_s = settings.sweep.hot_s if means.polled else settings.sweep.full_sweep_s
     words = f"{means.how}, because {means.why}; listed about every {every_s:g} s"
     advice = ""
-    if means.how == "events" and not watch.watches_left(root.key):
+    if means.how == "events" and not canary.watches_left(root.key):
         advice = watch.SYSCTL
     watched = Finding(
         what=root.key, state="warning" if advice else "good", detail=words, advice=advice

@@ -29,6 +29,8 @@ SPECIAL = {
 FILE_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
+NOT_TEXT = "its name is not UTF-8; name a link to it whose name is"  #: a root, a state folder
+
 _ESCAPED = re.compile(r"//x([0-9a-f]{2})")
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal
 
-from ingestd import config, watch
+from ingestd import canary, config, watch
 from ingestd.catalog import Catalog
 from ingestd.log import get_logger
 from ingestd.reach import Reach
@@ -113,7 +113,8 @@ class Footing:
         if self.means.how != "events":
             return
         try:
-            self._slowly.call(partial(self._kernel.add, self._key, hint))
+            below = [mount.place for mount in self.seen.below] if self.seen else []
+            self._slowly.call(partial(self._kernel.add, self._key, hint, below))
         except OSError as error:
             words = [f"no kernel events ({error.strerror})", watch.ADVICE.get(error.errno or 0, "")]
             self._poll(Means(how="poll", why="; ".join(filter(None, words))))
@@ -122,7 +123,7 @@ class Footing:
         """See that hints still come, and from everywhere."""
         if self.means.how != "events":
             return "nothing"
-        if not self.means.polled_too and not watch.watches_left(self._key):
+        if not self.means.polled_too and not canary.watches_left(self._key):
             why = f"{self.means.why}, but not all folders have a watch, so it is polled too"
             why = f"{why}; {watch.SYSCTL}"
             self._poll(Means(how="events", why=why, polled_too=True))

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from ingestd import config, watch
 from ingestd.foldercheck import Place
+from ingestd.lobby import FILES
 from ingestd.reach import Reach
 from ingestd.rootcheck import RootLook, RootMemory, are_there, look_at_root, relative
-from ingestd.scout import FILES, Scout
+from ingestd.scout import Scout
 from ingestd.scouts import Scouts
 from ingestd.store import MARKER
 from ingestd.sweep import Ignored

@@ -1,10 +1,14 @@
 """Edge: what the kernel said, and what is being read just now; safe from any thread."""
 
 import threading
-from collections import OrderedDict
+import time
 from collections.abc import Sequence
 
+from ingestd.model import Sighting
+from ingestd.turns import Turns
 from ingestd.watch import Hint
+
+GATHER_S = 0.05  #: hints wait so long for others: a file that grows gives thousands a second
 
 
 class Hints:
@@ -12,17 +16,18 @@ class Hints:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._waiting: OrderedDict[str, bool] = OrderedDict()  # path -> is it a folder
+        self._waiting: Turns[str, Hint] = Turns()
         self._lock = threading.Condition()
         self.lost = False  #: some did not fit, or the kernel lost some: sweep
 
     def put(self, hint: Hint) -> None:
-        """Take a hint; called by the watcher's thread. What does not fit any more is the oldest."""
+        """Take a hint; called by the watcher's thread. What does not fit leaves a full folder."""
         with self._lock:
-            is_folder = hint.is_folder or self._waiting.get(hint.path, False)
-            self._waiting[hint.path] = is_folder
+            known = self._waiting.get(hint.path)
+            if known is None or hint.is_folder:
+                self._waiting.put(hint.path, hint.path, hint)
             if len(self._waiting) > self._limit:
-                self._waiting.popitem(last=False)
+                self._waiting.drop()
                 self.lost = True
             self._lock.notify()
 
@@ -32,16 +37,16 @@ class Hints:
             self.lost = True
             self._lock.notify()
 
-    def take(self, wait_s: float, limit: int) -> list[tuple[str, bool]]:
-        """Give up to `limit` hints; wait up to `wait_s` when there is none."""
+    def take(self, wait_s: float, limit: int) -> list[Hint]:
+        """Give up to `limit` hints; wait up to `wait_s` for one, and a little for others."""
         with self._lock:
             if not self._waiting and not self.lost:
                 self._lock.wait(wait_s)
-            taken: list[tuple[str, bool]] = []
-            while self._waiting and len(taken) < limit:
-                # By turns the newest and the oldest: none waits for all others.
-                taken.append(self._waiting.popitem(last=len(taken) % 2 == 0))
-            return taken
+            few = 0 < len(self._waiting) < limit
+        if wait_s and few:
+            time.sleep(GATHER_S)
+        with self._lock:
+            return [self._waiting.take() for _ in range(min(limit, len(self._waiting)))]
 
     def wake(self) -> None:
         """End a wait early."""
@@ -54,35 +59,39 @@ class InFlight:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._paths: dict[str, float] = {}  # path -> when its last change was seen
+        self._files: dict[str, tuple[float, Sighting]] = {}  # when its last change was seen; how
         self._again: set[str] = set()
 
-    def add(self, path: str, since_s: float) -> None:
-        """A worker will read it; its last change was seen at `since_s`."""
+    def add(self, sighting: Sighting, since_s: float) -> None:
+        """A worker will read it as it is; its last change was seen at `since_s`."""
         with self._lock:
-            self._paths[path] = since_s
+            self._files[sighting.path] = since_s, sighting
 
-    def has(self, path: str) -> bool:
-        """Whether a worker has it; then it is to be looked at again afterwards."""
+    def has(self, look: Sighting) -> bool:
+        """Whether a worker has it. When it changed it is to be looked at again afterwards."""
         with self._lock:
-            if path in self._paths:
-                self._again.add(path)
-                return True
-        return False
+            if (file := self._files.get(look.path)) is None:
+                return False
+            if not file[1].same_content(look):
+                self._again.add(look.path)
+            return True
 
     def __len__(self) -> int:
-        return len(self._paths)
+        return len(self._files)
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._files
 
     def since_s(self, paths: Sequence[str]) -> list[float]:
         """Say of those of these that a worker has when their last change was seen."""
         with self._lock:
-            return [self._paths[path] for path in paths if path in self._paths]
+            return [self._files[path][0] for path in paths if path in self._files]
 
     def done(self, paths: Sequence[str]) -> list[str]:
         """These have an outcome; name those that are to be looked at again."""
         with self._lock:
             for path in paths:
-                self._paths.pop(path, None)
+                self._files.pop(path, None)
             again = self._again.intersection(paths)
             self._again -= again
         return list(again)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from ingestd.errors import ConfigError, StateError
+from ingestd.files import NOT_TEXT, as_text
 from ingestd.reach import Reach
 
 if TYPE_CHECKING:
@@ -112,6 +113,8 @@ def locked(file: IO[str], kind: int) -> bool:
 def apart(state: Path, roots: list[Path]) -> Path:
     """See that the state folder and the drop folders do not lie in each other, links or not."""
     place = state.absolute().resolve()
+    if as_text(str(place)) != str(place):
+        raise ConfigError(f"the state folder {as_text(str(place))}: {NOT_TEXT}")
     reals = {root: resolved(root) for root in roots}
     for root, real in reals.items():
         for other, its in reals.items():

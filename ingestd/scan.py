@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from ingestd import config
 from ingestd.errors import ConfigError, IngestError, Reason
-from ingestd.files import as_path, free_bytes
+from ingestd.files import NOT_TEXT, as_path, as_text, free_bytes
 from ingestd.owner import RESOLVE_S, resolved
 from ingestd.reach import Reach, beat
 from ingestd.sweep import Ignored, Seen, left, sweep
@@ -207,6 +207,8 @@ def folders(paths: Sequence[str]) -> list[Path]:
     """
     found = list(dict.fromkeys(Path(os.path.abspath(path)) for path in paths))
     for folder in found:
+        if (text := as_text(str(folder))) != str(folder):
+            raise ConfigError(f"{text}: {NOT_TEXT}")
         if what := no_folder(folder):
             raise ConfigError(f"{folder}: {what}")
     real = {folder: resolved(folder) for folder in found}

@@ -12,22 +12,22 @@ from collections.abc import Callable, Sequence
 from ingestd import config, watch
 from ingestd.catalog import Catalog
 from ingestd.errors import IngestError
+from ingestd.folders import Folders
 from ingestd.footing import Footing
-from ingestd.hints import Hints, InFlight
+from ingestd.hints import Hints
 from ingestd.later import Held
+from ingestd.lobby import Lobby
 from ingestd.log import get_logger
 from ingestd.meters import Meters
 from ingestd.model import Fault, Past, Sighting
 from ingestd.reach import Reach, beat
 from ingestd.rollcall import RollCall
 from ingestd.rootcheck import Health
-from ingestd.settle import Settling
-from ingestd.sweep import SHARE_GONE, Ignored, Seen, left, look_at, sweep
+from ingestd.sweep import SHARE_GONE, Ignored, Seen, look_at
 from ingestd.sweeps import STRETCH, Sweeps
 
 log = get_logger()
 
-FILES = 20_000  #: how many files of a root may settle or wait for a worker; the rest waits outside
 HINTS = 50_000  #: how many hints may wait; beyond that a sweep takes their place
 HEALTH_S = 5.0  #: how often the root itself is looked at
 BACK_OFF_S = 60.0  #: the longest wait between two looks at an unreachable root
@@ -50,9 +50,9 @@ class Scout:
         meters: Meters,
     ) -> None:
         self.root, self.name = root.key, root.name or root.key
-        self.health, self._meters = health, meters
+        self.health = health
         self._root, self._settings = root, settings
-        self._ledger, self._offer, self._refuse = ledger, offer, refuse
+        self._take, self._refuse = offer, refuse
         self._ignored = Ignored.of(root.ignore)
         self._reach = Reach(self.root, deadline_s=settings.sweep.deadline_s)
         self._footing = Footing(root, ledger, kernel=kernel, reach=self._reach, health=health)
@@ -64,9 +64,16 @@ class Scout:
             roll=roll,
             found=lambda seen: meters.found_by_sweep(self.name, self._found(seen)),
         )
-        self._settling = Settling(quiet_s=settings.settle.quiet_polled_s, limit=FILES)
-        self._past: dict[str, Past] = {}
-        self._hints, self._in_flight = Hints(HINTS), InFlight()
+        quiet_s = settings.settle.quiet_polled_s
+        self._lobby = Lobby(ledger, quiet_s=quiet_s, offer=self._offer, meters=meters)
+        self._hints = Hints(HINTS)
+        self._folders = Folders(
+            self.root,
+            ignored=self._ignored,
+            reach=self._reach,
+            found=self._found,
+            lost=self._hints.lose,
+        )
         self._next_health_s, self._back_off_s = 0.0, 1.0
         self._held = Held(limit_s=BACK_OFF_S)
         self._fault = ""
@@ -97,7 +104,7 @@ class Scout:
     @property
     def waiting(self) -> int:
         """How many files are settling."""
-        return len(self._settling)
+        return self._lobby.settling
 
     @property
     def hanging(self) -> int:
@@ -112,7 +119,7 @@ class Scout:
     @property
     def room(self) -> int:
         """How many more files may settle or wait for a worker."""
-        return max(0, FILES - len(self._settling) - len(self._in_flight))
+        return self._lobby.room
 
     def hint(self, paths: Sequence[str]) -> None:
         """Ask for a look at these files."""
@@ -125,13 +132,11 @@ class Scout:
 
     def done(self, paths: Sequence[str]) -> None:
         """They have an outcome; what was said of them meanwhile counts now."""
-        for since_s in self._in_flight.since_s(paths):
-            self._meters.arrived(time.monotonic() - since_s)
-        self.hint(self._in_flight.done(paths))
+        self.hint(self._lobby.done(paths))
 
     def held_up(self, paths: Sequence[str], why: str) -> None:
         """A worker hangs with a file of this root; these others were given back unread."""
-        self._in_flight.done(paths)
+        self._lobby.give_back(paths)
         self._held.why = why
         self._hints.wake()
 
@@ -145,11 +150,11 @@ class Scout:
                     if not self._stopping.is_set():  # Else it is we who gave up.
                         self._unreachable(error.strerror or type(error).__name__)
             except IngestError as error:  # The catalog halts; the folder keeps everything.
-                self.sweeps.drop()
+                self._lose_round()
                 log.warning("scout_waits", root=self.root, reason=str(error.reason))
                 self._stopping.wait(self._back_off_s)
             except Exception as error:
-                self.sweeps.drop()
+                self._lose_round()
                 if not self._stopping.is_set():
                     log.exception("scout_failed", root=self.root)
                     self._fault = f"a fault of ours: {type(error).__name__}"
@@ -166,7 +171,10 @@ class Scout:
         if time.monotonic() >= self._next_health_s:
             self._check_root()
         self._follow(self._next_hints())
+        self._folders.advance(lambda: self.room)
         ended = self.sweeps.advance(self.room, self._still_same)
+        if not self.sweeps.is_listing_part and self._lobby.admit():
+            self.sweeps.soon()
         if ended is not None:
             self.health.complain("listing", ended)
             self.health.complain("gone", self.sweeps.missed)
@@ -175,12 +183,13 @@ class Scout:
             self._fault = ""
             self.health.complain("scout", "")
 
-    def _next_hints(self) -> list[tuple[str, bool]]:
+    def _next_hints(self) -> list[watch.Hint]:
         room = self.room
-        if not room:
+        hints: list[watch.Hint] = []
+        if room:
+            hints = self._hints.take(self._idle_s(room), min(STRETCH, room))
+        elif not self.sweeps.busy(room):
             self._stopping.wait(0.1)
-            return []
-        hints = self._hints.take(self._idle_s(room), min(STRETCH, room))
         if self._hints.lost:
             self._hints.lost = False
             self.sweeps.soon()
@@ -188,11 +197,11 @@ class Scout:
 
     def _idle_s(self, room: int) -> float:
         """How long a round may wait for hints."""
-        if self.sweeps.busy(room):
+        if self.sweeps.busy(room) or len(self._folders):
             return 0.0
         now_s = time.monotonic()
         due = [self._next_health_s, self.sweeps.due_s, now_s + 1.0]
-        if (settled := self._settling.next_due_s()) is not None:
+        if (settled := self._lobby.next_due_s()) is not None:
             due.append(settled)
         return max(0.0, min(due) - now_s)
 
@@ -224,84 +233,57 @@ class Scout:
     def _unreachable(self, why: str) -> None:
         """Believe nothing the root says until it is back; then begin from scratch."""
         self.sweeps.drop()
-        self._forget_all(self._settling.quiet_s)
+        self._forget_all()
         self._footing.lose(why)
         self._rest()
         self._next_health_s = 0.0
+
+    def _lose_round(self) -> None:
+        """Hints that were taken may have come to nothing: a sweep finds what they were about."""
+        self.sweeps.drop()
+        self.sweeps.soon()
 
     def _rest(self) -> None:
         """Wait, each time for longer."""
         self._stopping.wait(self._back_off_s)
         self._back_off_s = min(BACK_OFF_S, self._back_off_s * 2)
 
-    def _forget_all(self, quiet_s: float) -> None:
+    def _forget_all(self, quiet_s: float | None = None) -> None:
         """Nobody looked for a while, or it is another root: files settle anew."""
-        self._settling.begin_anew(quiet_s)
-        self._past.clear()
+        self._lobby.begin_anew(quiet_s)
+        self._folders.drop()
 
-    def _follow(self, hints: Sequence[tuple[str, bool]]) -> None:
+    def _follow(self, hints: Sequence[watch.Hint]) -> None:
         """Look where the hints point."""
-        hints = [(path, is_folder) for path, is_folder in hints if not self._ignored.path(path)]
-        if files := [path for path, is_folder in hints if not is_folder]:
+        hints = [hint for hint in hints if not self._ignored.path(hint.path)]
+        if files := [hint.path for hint in hints if not hint.is_folder]:
             self._found(self._look(files))
-        for path, is_folder in hints:
-            if is_folder:
-                self._sweep_below(path)
-
-    def _sweep_below(self, path: str) -> None:
-        """List a folder that is new: its files may have come before the kernel watched it."""
-        listed = sweep(self.root, self._ignored, below=path, stretch=STRETCH, beat=beat)
-        try:
-            while (seen := self._reach.call(lambda: next(listed, None))) is not None:
-                self._found(seen)
-                if self.room <= STRETCH:
-                    self._hints.lose()  # More than fits now: the sweep, which waits for room.
-                    return
-        except OSError as error:
-            # If it left and comes back, so does a hint; else the sweep says what is wrong.
-            if error.errno in SHARE_GONE:
-                raise
-            if not left(error):
-                self._hints.lose()
+        for hint in hints:
+            if hint.is_folder:
+                self._folders.put(hint.path)
 
     def _found(self, seen: Seen) -> int:
-        """Let files settle that the ledger does not know as they are; say how many are new."""
-        fresh = 0
+        """Take what was seen into account; say how many files are new."""
         if seen.faults:
             self._refuse(seen.faults)
-        free = [look for look in seen.sightings if not self._in_flight.has(look.path)]
-        for sighting, past in self._ledger.unknown(free):
-            if past.known:
-                self._past[sighting.path] = past
-            self.sweeps.changed(sighting.path)
-            fresh += self._settling.since_s(sighting.path) is None
-            self._offer_settled(sighting)
-        return fresh
+        return self._lobby.enter(seen.sightings, self.sweeps.changed)
+
+    def _offer(self, sighting: Sighting, past: Past) -> bool:
+        return not self._stopping.is_set() and self._take(sighting, past)
 
     def _settle(self) -> None:
         """Look again at what should have settled by now."""
-        due = self._settling.due(time.monotonic(), STRETCH)
+        due = self._lobby.due(STRETCH)
         if not due:
             return
         seen = self._look(due)
         bad = [fault.path for fault in seen.faults] + [path for path, _ in seen.unlisted]
         for path in [*seen.absent, *bad]:
-            self._settling.forget(path)
-            self._past.pop(path, None)
+            self._lobby.forget(path)
         if seen.faults:
             self._refuse(seen.faults)
         for sighting in seen.sightings:
-            self._offer_settled(sighting)
-
-    def _offer_settled(self, sighting: Sighting) -> None:
-        since_s = self._settling.since_s(sighting.path)
-        if self._stopping.is_set() or not self._settling.saw(sighting):
-            return
-        assert since_s is not None, "it settled unseen"
-        self._meters.settled(sighting.seen_s - since_s)
-        self._in_flight.add(sighting.path, since_s)
-        if not self._offer(sighting, self._past.pop(sighting.path, Past())):
-            self._in_flight.done([sighting.path])
+            self._lobby.look(sighting)
 
     def _look(self, paths: Sequence[str]) -> Seen:
         """Look at some files.

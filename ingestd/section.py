@@ -6,6 +6,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from ingestd.files import NOT_TEXT, as_text
+
 MOST = 1 << 60  #: of bytes and the like: what is more is a slip, and more than the kernel takes
 Seconds = Annotated[float, Field(gt=0, le=10 * 365 * 86_400)]
 
@@ -31,4 +33,6 @@ def absolute(path: Path | None) -> Path | None:
         return None
     if not path.is_absolute():
         raise ValueError("must be an absolute path")
+    if as_text(str(path)) != str(path):
+        raise ValueError(NOT_TEXT)
     return Path(os.path.normpath(path))

@@ -86,6 +86,7 @@ class Seen:
     unlisted: list[tuple[str, OSError]] = field(default_factory=list)  #: folders we could not list
     folders: list[str] = field(default_factory=list)  #: folders that will be listed
     absent: list[str] = field(default_factory=list)  #: `look_at` only: not there, or no file now
+    more: bool = False  #: the sweep goes on after it
 
     def __len__(self) -> int:
         return len(self.sightings) + len(self.faults) + len(self.unlisted)
@@ -109,7 +110,7 @@ def sweep(
     enter: Callable[[str], bool] = everywhere,
     beat: Callable[[str], None] = unheard,
 ) -> Iterator[Seen]:
-    """List everything under `root`/`below`, a stretch of entries at a time.
+    """List everything under `root`/`below`, a stretch of entries at a time, ignored ones as well.
 
     Folders wait as text on a stack, files only within their stretch: memory does not grow with
     the number of files.
@@ -120,7 +121,7 @@ def sweep(
     """
     seen = Seen()
     folders = [below]
-    first = True
+    looked = 0
     while folders:
         folder = folders.pop()
         beat(folder)
@@ -133,16 +134,17 @@ def sweep(
                         if found is not None and enter(found):
                             folders.append(found)
                             seen.folders.append(found)
-                    if len(seen) >= stretch:
+                    looked += 1
+                    if looked >= stretch:
+                        seen.more, looked = True, 0
                         yield seen
                         seen = Seen()
         except OSError as error:
-            if first:
+            if folder == below:
                 raise
             not_listed(root, folder, error, seen)
         except IngestError:  # A link is where a folder was; what it is, the next listing says.
             pass
-        first = False
     yield seen
 
 

@@ -7,11 +7,20 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from ingestd import config
-from ingestd.cadence import Hot, next_part_s, next_sweep_s
+from ingestd.cadence import HALF, RARELY, SELDOM, Hot, next_part_s, next_sweep_s
 from ingestd.log import get_logger
 from ingestd.reach import Reach, beat
 from ingestd.rollcall import RollCall
-from ingestd.sweep import SHARE_DOUBT, SHARE_GONE, Ignored, Seen, left, not_listed, sweep
+from ingestd.sweep import (
+    SHARE_DOUBT,
+    SHARE_GONE,
+    Ignored,
+    Seen,
+    everywhere,
+    left,
+    not_listed,
+    sweep,
+)
 
 log = get_logger()
 
@@ -32,6 +41,7 @@ class _Listing:
     unlisted: list[str] = field(default_factory=list)
     unreadable: int = 0  #: of these, how many are there all the same
     doubts: int = 0
+    is_glance: bool = False  #: at all of the root, while there is no room for what was found
 
 
 class Sweeps:
@@ -61,7 +71,8 @@ class Sweeps:
         self._whole: _Listing | None = None
         self._part: _Listing | None = None
         self._next_s = 0.0
-        self._next_part_s = 0.0
+        self._next_part_s = self._next_glance_s = 0.0
+        self._wanted = False
 
     def begin_anew(self) -> None:
         """Take the root for another one: list all of it now."""
@@ -75,7 +86,7 @@ class Sweeps:
 
     def soon(self) -> None:
         """List all of it, once what is under way is done."""
-        self._next_s = 0.0
+        self._next_s, self._wanted = 0.0, True
 
     def changed(self, path: str) -> None:
         """Something is new at this path: its folder is hot."""
@@ -83,7 +94,7 @@ class Sweeps:
 
     def busy(self, room: int) -> bool:
         """Whether there is something to list at once."""
-        return bool((self._whole and room > 2 * STRETCH) or (self._part and room > STRETCH))
+        return self._part is not None or (self._whole is not None and room > 2 * STRETCH)
 
     @property
     def missed(self) -> str:
@@ -94,6 +105,11 @@ class Sweeps:
     def is_listing(self) -> bool:
         """Whether all of the root is being listed."""
         return self._whole is not None
+
+    @property
+    def is_listing_part(self) -> bool:
+        """Whether some folders are being listed, also without room."""
+        return self._part is not None
 
     @property
     def due_s(self) -> float:
@@ -110,25 +126,34 @@ class Sweeps:
         now_s = time.monotonic()
         if self._whole is None and now_s >= self._next_s:
             self._begin(now_s)
+        elif self._part is None and self._waits(room) and now_s >= self._next_glance_s:
+            self._part = _Listing(self._list_all(everywhere), now_s, is_glance=True)
         elif self.polled and self._part is None and now_s >= self._next_part_s:
             self._begin_part(now_s)
-        if self._part is not None and room > STRETCH:
-            self._go_on_part(self._part)
+        if self._part is not None:
+            self._go_on_part(self._part, room)
         elif self._whole is not None and room > 2 * STRETCH:
             return self._go_on(self._whole, still_same)
         return None
 
+    def _waits(self, room: int) -> bool:
+        """Whether all of the root is listed, and that cannot go on."""
+        return self._whole is not None and room <= 2 * STRETCH
+
+    def _list_all(self, enter: Callable[[str], bool]) -> Iterator[Seen]:
+        return sweep(self._root, self._ignored, stretch=STRETCH, enter=enter, beat=beat)
+
     def _begin(self, now_s: float) -> None:
         self._roll.begin()
+        self._wanted = False
         names: set[int] = set()
 
         def enter(folder: str) -> bool:
             names.add(hash(folder))
             return True
 
-        stretches = sweep(self._root, self._ignored, stretch=STRETCH, enter=enter, beat=beat)
-        self._whole = _Listing(stretches, now_s, folders=names)
-        self._next_part_s = now_s + self._settings.hot_s
+        self._whole = _Listing(self._list_all(enter), now_s, folders=names)
+        self._next_part_s = self._next_glance_s = now_s + self._settings.hot_s
 
     def _begin_part(self, now_s: float) -> None:
         known, names, fresh = self._known, set[int](), list[str]()
@@ -168,16 +193,24 @@ class Sweeps:
                 log.warning("not_listed", root=self._root, path=path, why=error.strerror)
         return seen
 
-    def _go_on_part(self, part: _Listing) -> None:
+    def _go_on_part(self, part: _Listing, room: int) -> None:
         seen = self._next(part)
         if seen is not None:
             self._found(seen)
             return
+        now_s = time.monotonic()
         self._known |= part.folders
         for folder in part.fresh:
-            self._hot.note(folder, time.monotonic())
+            self._hot.note(folder, now_s)
         self._part = None
-        self._next_part_s = next_part_s(part.since_s, time.monotonic(), self._settings.hot_s)
+        next_s = next_part_s(
+            part.since_s, now_s, self._settings.hot_s, rest=HALF if room else SELDOM
+        )
+        if part.is_glance:
+            self._next_glance_s = next_part_s(
+                part.since_s, now_s, self._settings.hot_s, rest=RARELY
+            )
+        self._next_part_s = max(self._next_part_s, next_s)
 
     def _go_on(self, whole: _Listing, still_same: Callable[[], bool]) -> str | None:
         seen = self._next(whole)
@@ -210,6 +243,8 @@ class Sweeps:
             full_sweep_s=self._settings.full_sweep_s,
             chance=random.random(),  # noqa: S311 -- no secret
         )
+        if self._wanted:
+            self._next_s = now_s
         log.debug("swept", root=self._root, files=self.files, took_s=round(self.took_s, 3))
         if not done.unreadable:
             return ""

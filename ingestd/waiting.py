@@ -1,70 +1,53 @@
 """Pure. The files that wait for a worker: a line for each root, and the roots take turns.
 
-Of each chunk a share is for the newest files, so that one that came just now does not wait until
-a million others are done; the rest is for those that have waited longest, so that none of them
-waits for ever.
+Where files go on coming (`fair`), who is next within a line is for turns.py to say; where all of
+them are to be read before anything ends, they go in the order in which they came.
 """
 
-import heapq
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 
 from ingestd.model import Arrival
-
-SLACK = 1000  #: so many entries of files that left may stay in the heap before it is made anew
+from ingestd.turns import Turns
 
 
 class Line:
-    """The files of one root, in the order in which they came."""
+    """The files of one root."""
 
-    def __init__(self, newest_share: float) -> None:
-        self._share = newest_share
-        self._files: OrderedDict[int, Arrival] = OrderedDict()
-        self._newest: list[tuple[int, int]] = []  # a heap; entries of files that left are skipped
+    def __init__(self, *, fair: bool) -> None:
+        self._fair: Turns[int, Arrival] | None = Turns() if fair else None
+        self._plain: deque[Arrival] = deque()
 
     def __len__(self) -> int:
-        return len(self._files)
+        return len(self._plain if self._fair is None else self._fair)
 
     def put(self, arrival: Arrival) -> None:
         """Let a file wait."""
-        self._files[arrival.seq] = arrival
-        if not self._share:
-            return
-        heapq.heappush(self._newest, (-arrival.changed_ns, -arrival.seq))
-        if len(self._newest) > 2 * len(self._files) + SLACK:
-            self._newest = [(-one.changed_ns, -one.seq) for one in self._files.values()]
-            heapq.heapify(self._newest)
+        if self._fair is None:
+            self._plain.append(arrival)
+        else:
+            self._fair.put(arrival.seq, arrival.path, arrival, newness=arrival.changed_ns)
 
     def take(self, files: int, size_bytes: int) -> list[Arrival]:
         """Take up to so many files, and no more once they have so many bytes; at least one."""
         chunk: list[Arrival] = []
-        while self._files and len(chunk) < files and size_bytes > 0:
-            newest = len(chunk) < files * self._share and len(self._files) > files - len(chunk)
-            arrival = self._take_newest() if newest else self._files.popitem(last=False)[1]
-            chunk.append(arrival)
-            size_bytes -= arrival.size_bytes
-        if not self._files:
-            self._newest.clear()
+        while len(self) and len(chunk) < files and size_bytes > 0:
+            chunk.append(self._plain.popleft() if self._fair is None else self._fair.take())
+            size_bytes -= chunk[-1].size_bytes
         return sorted(chunk, key=lambda arrival: arrival.seq)
-
-    def _take_newest(self) -> Arrival:
-        while True:
-            seq = -heapq.heappop(self._newest)[1]
-            if seq in self._files:
-                return self._files.pop(seq)
 
     def empty(self) -> list[Arrival]:
         """Give up all of them."""
-        files = list(self._files.values())
-        self._files.clear()
-        self._newest.clear()
+        if self._fair is not None:
+            return self._fair.clear()
+        files, self._plain = list(self._plain), deque()
         return files
 
 
 class Waiting:
     """All files that wait. A root whose files hang gets one worker, and one file at a time."""
 
-    def __init__(self, *, newest_share: float = 0.0) -> None:
-        self._share = newest_share
+    def __init__(self, *, fair: bool) -> None:
+        self._fair = fair
         self._lines: OrderedDict[str, Line] = OrderedDict()
         self._under_way: Counter[str] = Counter()
         self.suspects: set[str] = set()
@@ -75,7 +58,7 @@ class Waiting:
     def put(self, arrival: Arrival) -> None:
         """Let a file wait."""
         if arrival.root not in self._lines:
-            self._lines[arrival.root] = Line(self._share)
+            self._lines[arrival.root] = Line(fair=self._fair)
         self._lines[arrival.root].put(arrival)
 
     def take(self, files: int, size_bytes: int) -> list[Arrival]:

@@ -4,7 +4,6 @@ A hint says "look there". It may come twice and it may not come at all: the swee
 what is missing, so nothing here is ever the only way to a file.
 """
 
-import ctypes
 import errno
 import logging
 import os
@@ -23,9 +22,10 @@ from watchdog.events import (
     FileSystemEvent,
     FileSystemEventHandler,
 )
-from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
+from watchdog.observers.inotify import InotifyEmitter, InotifyObserver
 
+from ingestd.canary import Canary
 from ingestd.files import as_text
 
 #: Only what can announce a file. Our own reading makes "opened" and "closed, not written"
@@ -67,7 +67,6 @@ ADVICE = {
     errno.ENOSPC: SYSCTL,
     errno.EMFILE: "raise it with: sysctl -w fs.inotify.max_user_instances=1024",
 }
-IN_DELETE_SELF = 0x400  #: inotify(7)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,23 +151,46 @@ def unescaped(field: str) -> str:
     return field
 
 
+class Emitter(InotifyEmitter):
+    """Says of a folder that was moved here no more than that: what is in it, a listing says.
+
+    watchdog would make an event for each file in it, without a limit.
+    """
+
+    def queue_event(self, event: FileSystemEvent) -> None:
+        """Pass on what the kernel said."""
+        if not event.is_synthetic:
+            super().queue_event(event)
+
+
+class Observer(InotifyObserver):
+    """watchdog's, with our emitters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._emitter_class = Emitter
+
+
 class KernelWatch:
     """An inotify observer for each root: one that hangs in its share holds up no other."""
 
     def __init__(self, overflowed: Callable[[], None]) -> None:
         self._observers: dict[str, BaseObserver] = {}
+        self._canary = Canary()
         self._lock = threading.Lock()
         self._listener = OverflowListener(overflowed)
         logging.getLogger("watchdog.observers").addHandler(self._listener)
 
-    def add(self, root: str, hint: Callable[[Hint], None]) -> None:
+    def add(self, root: str, hint: Callable[[Hint], None], below: Sequence[str] = ()) -> None:
         """Send hints for everything under `root`, from now on.
 
+        below   where other file systems are mounted in it
         raises  OSError; ENOSPC when the kernel has no watches left (fs.inotify.max_user_watches),
                 EMFILE when it has no observers left (fs.inotify.max_user_instances),
                 ENAMETOOLONG when there are folders in folders, a thousand deep
         """
         self.remove(root)
+        self._canary.add(root, [root, *below])
         observer = Observer()
         observer.start()
         try:
@@ -184,16 +206,17 @@ class KernelWatch:
             self._observers[root] = observer
 
     def alive(self, root: str) -> bool:
-        """Whether hints for `root` can still come: all its threads live."""
+        """Whether hints for `root` can still come: all its threads live, and its watches."""
         with self._lock:
             observer = self._observers.get(root)
-        if observer is None or not observer.is_alive():
+        if observer is None or not observer.is_alive() or self._canary.is_dead(root):
             return False
         reader = getattr(observer, "_inotify_fd", observer)
         return bool(reader.is_alive()) and all(one.is_alive() for one in observer.emitters)
 
     def remove(self, root: str) -> None:
         """Stop the hints for `root`, if there are any."""
+        self._canary.remove(root)
         with self._lock:
             observer = self._observers.pop(root, None)
         if observer is not None:
@@ -209,18 +232,7 @@ class KernelWatch:
             observer.stop()
         for observer in observers:
             observer.join(2.0)
-
-
-def watches_left(root: str) -> bool:
-    """Whether the kernel still gives watches: watchdog is silent about folders it got none for."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    handle = libc.inotify_init1(os.O_CLOEXEC)
-    if handle < 0:
-        return False
-    try:
-        return int(libc.inotify_add_watch(handle, os.fsencode(root), IN_DELETE_SELF)) >= 0
-    finally:
-        os.close(handle)
+        self._canary.close()
 
 
 class Handler(FileSystemEventHandler):

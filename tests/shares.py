@@ -1,7 +1,9 @@
 """A share that fails as it is told: a folder shown by FUSE."""
 
+import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -34,5 +36,20 @@ class Share:
 
     def unmount(self) -> None:
         self.fails()
+        device = os.stat(self.mountpoint).st_dev
         subprocess.run(["umount", "-l", self.mountpoint], check=True)
-        self.process.wait(ENDS_S)
+        try:
+            self.process.wait(ENDS_S)
+        except subprocess.TimeoutExpired as error:
+            raise AssertionError(f"still in use: {holders(device)}") from error
+
+
+def holders(device: int) -> list[str]:
+    """Say who has something open on a file system that is not in any folder any more."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/fd/*"):
+        with suppress(OSError):
+            if os.major(device) == 0 and place.stat().st_dev == device:
+                words = place.parents[1].joinpath("cmdline").read_bytes().replace(b"\0", b" ")
+                found.append(f"{place.parents[1].name} {words[-80:]!r}: {place.readlink()}")
+    return found

@@ -1,3 +1,4 @@
+import os
 import tomllib
 from pathlib import Path
 
@@ -129,3 +130,8 @@ def test_the_shipped_config_names_every_key_with_its_default() -> None:
 def test_what_check_prints_is_a_config_that_means_the_same(tmp_path: Path) -> None:
     config = load(written(tmp_path, '[[root]]\npath = "/a b"\nname = "x\\"y"\nquiet_s = 5\n'))
     assert load(written(tmp_path, as_toml(config))) == config
+
+
+def test_a_root_whose_name_is_no_text_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        load(None, [tmp_path / os.fsdecode(b"\xff")])

@@ -1,9 +1,11 @@
+import os
 from pathlib import Path
 
 import pytest
 
 from ingestd.errors import ConfigError
 from ingestd.owner import apart
+from ingestd.scan import folders
 
 
 @pytest.fixture
@@ -37,3 +39,15 @@ def test_folders_side_by_side_are_taken(here: Path) -> None:
     (here / "loop").symlink_to("loop")
     apart(here / "state", [here / "loop", here / "one"])
     apart(here / "state", [here / "to-one", here / "two", here / "not there yet"])
+
+
+def test_a_state_folder_whose_name_is_no_text_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        apart(tmp_path / os.fsdecode(b"\xff"), [])
+
+
+def test_a_folder_of_a_scan_whose_name_is_no_text_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"\xff")
+    folder.mkdir()
+    with pytest.raises(ConfigError, match="//xff: its name is not UTF-8"):
+        folders([str(folder)])

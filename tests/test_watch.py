@@ -146,3 +146,28 @@ def test_folders_too_deep_for_the_observer_are_an_error_of_the_root(
         kernel.add(str(root), lambda _: None)
     assert raised.value.errno == errno.ENAMETOOLONG
     assert not kernel.alive(str(root))
+
+
+def test_a_disk_that_is_unmounted_and_mounted_again_at_once_takes_its_watches_with_it(
+    request: pytest.FixtureRequest, kernel: KernelWatch, tmp_path: Path
+) -> None:
+    if os.geteuid():
+        pytest.skip("only root may mount")
+    root, inner, other = tmp_path / "root", tmp_path / "other" / "inner", tmp_path / "other"
+    for folder in (root, inner):
+        folder.mkdir(parents=True)
+    for place in (root, inner):
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", place], check=True)
+        request.addfinalizer(partial(subprocess.run, ["umount", "-l", place], check=True))
+    kernel.add(str(root), lambda _: None)
+    kernel.add(str(other), lambda _: None, [str(inner)])
+    (root / "file").touch()
+    assert kernel.alive(str(root))
+    assert kernel.alive(str(other))
+    for place in (root, inner):
+        subprocess.run(["umount", place], check=True)
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", place], check=True)
+    assert not kernel.alive(str(root))
+    assert not kernel.alive(str(other))
+    kernel.add(str(root), lambda _: None)
+    assert kernel.alive(str(root))
