@@ -104,7 +104,9 @@ class DerivedCheck:
     def _stretches(self, place: Path) -> Iterator[list[tuple[str, float, int]]]:
         """List all files: path below the state folder, when it was written, and its size."""
         some: list[tuple[str, float, int]] = []
-        for folder, _, names, handle in os.fwalk(place, onerror=self._unlisted):
+        # The folder is made with its first file; os.fwalk() does not ask `onerror` about its top.
+        walked = os.fwalk(place, onerror=self._unlisted) if place.exists() else ()
+        for folder, _, names, handle in walked:
             below = os.path.relpath(folder, self.state)
             for name in names:
                 try:

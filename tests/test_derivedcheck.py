@@ -1,6 +1,7 @@
 """Files that were made against the rows that name them."""
 
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -54,6 +55,19 @@ def test_a_thumbnail_that_is_not_there_or_empty_is_missing(
     if empty:
         thumbnail.touch()
     assert found(check(catalog, grace_s=100)) == {("thumbnail_missing", "a")}
+
+
+@pytest.mark.parametrize("has_rows", [True, False], ids=["but rows", "nor rows"])
+def test_without_the_folder_every_row_lacks_its_file(
+    catalog: Catalog, thumbnail: Path, has_rows: bool
+) -> None:
+    shutil.rmtree(catalog.state / "thumbnails")
+    if not has_rows:
+        with catalog.transaction() as db:
+            db.execute("UPDATE instance SET thumbnail_path = NULL")
+    assert not thumbnail.exists()
+    expected = {("thumbnail_missing", "a")} if has_rows else set()
+    assert found(check(catalog, grace_s=100)) == expected
 
 
 def test_a_thumbnail_that_was_lost_on_its_way_is_missing(catalog: Catalog, thumbnail: Path) -> None:
