@@ -186,7 +186,7 @@ def test_an_overflow_of_the_kernels_queue_costs_no_file(start: Callable[[], Runn
     folder.mkdir()
     daemon.process.send_signal(signal.SIGCONT)
     wait_for(lambda: daemon.one("SELECT count(*) FROM file") == files)
-    assert "overflowed" in daemon.log.read_text()
+    wait_for(lambda: "overflowed" in daemon.log.read_text())
     shutil.copy(CT_FILES[0], folder / "later")
     wait_for(lambda: daemon.one("SELECT count(*) FROM instance") == 1)
 
