@@ -60,7 +60,6 @@ def keep(state: Path, bounds: Bounds) -> None:
     place, content = state / NAME, json.dumps(bounds._asdict()).encode() + b"\n"
     if not place.exists() or place.read_bytes() != content:
         publish(place, content)
-        place.chmod(0o644)
 
 
 def read(state: Path) -> Bounds:
