@@ -182,7 +182,8 @@ def opened(state: Path) -> Catalog:
 
 def fresh(first: list[Batch], count: int, name: str) -> Iterator[Batch]:
     """Give so many batches that no catalog has seen: other UIDs, paths and digests."""
-    whole = [batch for batch in first if batch.file.num_rows == BATCH]
+    largest = max(batch.file.num_rows for batch in first)
+    whole = [batch for batch in first if batch.file.num_rows == largest]
     with duckdb.connect() as db:
         db.execute(RENAMED)
         for at in range(count):
