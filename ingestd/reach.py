@@ -58,6 +58,9 @@ class _Hand(threading.Thread):
         _mine.hand = self
         while (call := self.calls.get()) is not None:
             call.make()
+            # While we wait it would keep what it worked with, such as a folder that is open half
+            # listed: a share that went away meanwhile could not be unmounted.
+            del call
 
 
 class Reach:

@@ -1,6 +1,8 @@
 import errno
 import threading
 import time
+import weakref
+from functools import partial
 
 import pytest
 from daemons import wait_for
@@ -75,3 +77,23 @@ def test_whoever_stops_does_not_wait_for_what_hangs() -> None:
     with pytest.raises(TimeoutError):
         reach.call(let_go.wait)
     let_go.set()
+
+
+def test_a_call_that_is_over_keeps_nothing_of_what_it_worked_with() -> None:
+    reach = Reach("root", deadline_s=5)
+    listing = iter(Held())
+    watched = weakref.ref(listing)
+    assert reach.call(partial(next, listing)) == 1
+    del listing
+    wait_for(lambda: watched() is None)
+    reach.close()
+
+
+class Held:
+    """Something that is listed, and can be watched."""
+
+    def __iter__(self) -> "Held":
+        return self
+
+    def __next__(self) -> int:
+        return 1
