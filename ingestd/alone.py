@@ -32,6 +32,7 @@ Convert = Callable[[duckdb.DuckDBPyRelation, Bounds], T]
 SPILL_SHARE = 8  #: one part in so many of what is free
 SPILLED = "ask-"  #: begins the name of a folder in `tmp`, for what does not fit into memory
 BATCH_ROWS = 2048
+GLANCE_S = 0.2  #: how often it is looked whether somebody wants the wait to end
 GRACE_S = 2.0  #: how long a question may take to heed an interrupt
 
 #: One question at a time in a process: connections to one file share what the profile attaches.
@@ -84,9 +85,13 @@ class Alone:
             over.set()
 
         threading.Thread(target=run, name="question", daemon=True).start()
+        until_s = time.monotonic() + limits.deadline_s
         try:
-            in_time = over.wait(limits.deadline_s)
+            # In glances: a Ctrl-C that comes just as a wait begins is heeded when it ends.
+            while not over.wait(GLANCE_S) and time.monotonic() < until_s:
+                pass
         finally:
+            in_time = over.is_set()
             self._stop(over)
         if not in_time:
             raise SqlError(limits.late)
