@@ -59,13 +59,21 @@ def listing(catalog: Catalog, tmp_path: Path) -> Iterator[Callable[..., Sweeps]]
     reach.close()
 
 
-def test_a_sweep_that_is_asked_for_during_another_follows_it_at_once(
+def begun(
     listing: Callable[..., Sweeps], monkeypatch: pytest.MonkeyPatch
-) -> None:
+) -> tuple[Sweeps, list[str]]:
+    """Begin a sweep in small stretches; give it, and the paths that it has seen."""
     monkeypatch.setattr("ingestd.sweeps.STRETCH", 5)
     seen: list[str] = []
     sweeps = listing(lambda one: seen.extend(look.path for look in one.sightings))
     sweeps.advance(100, lambda: True)
+    return sweeps, seen
+
+
+def test_a_sweep_that_is_asked_for_during_another_follows_it_at_once(
+    listing: Callable[..., Sweeps], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweeps, seen = begun(listing, monkeypatch)
     assert 0 < len(seen) < 20
     sweeps.soon()  # What was lost may lie in a folder that is listed already.
     for _ in range(100):
@@ -76,10 +84,7 @@ def test_a_sweep_that_is_asked_for_during_another_follows_it_at_once(
 def test_a_sweep_that_waits_for_room_does_not_keep_what_is_new_from_being_seen(
     listing: Callable[..., Sweeps], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ingestd.sweeps.STRETCH", 5)
-    seen: list[str] = []
-    sweeps = listing(lambda one: seen.extend(look.path for look in one.sightings))
-    sweeps.advance(100, lambda: True)
+    sweeps, seen = begun(listing, monkeypatch)
     del seen[:]
     for _ in range(20):
         time.sleep(0.001)
