@@ -178,7 +178,7 @@ class Server:
         return JSONResponse({"ready": not why, "why": why}, 503 if why else 200)
 
     async def _publish(self, request: Request) -> Response:
-        if request.client is not None or self._snapshot is None:
+        if request.state.uid is None or self._snapshot is None:
             words = "only on the socket of the state folder"
             return JSONResponse({"error": "not_allowed", "detail": words}, 403)
         try:
