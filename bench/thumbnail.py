@@ -34,7 +34,7 @@ def ours(paths: Paths, out: Path) -> None:
     from ingestd.dicom import header  # noqa: PLC0415
     from ingestd.dicom.memory import Memory  # noqa: PLC0415
 
-    memory, options = Memory(16_384), config.Thumbnail(edge_px=EDGE_PX, quality=QUALITY)
+    memory, options = Memory(16_384), config.Thumbnail(edge_px=EDGE_PX, quality=QUALITY).picturing
     for index, path in enumerate(paths):
         view = memoryview(Path(path).read_bytes())
         found = header.read(view, memory, most_bytes=1 << 32)
@@ -49,7 +49,7 @@ def ours_alone(paths: Paths, out: Path) -> None:
 
     from ingestd import config, thumbnail  # noqa: PLC0415
 
-    options = config.Thumbnail(edge_px=EDGE_PX, quality=QUALITY)
+    options = config.Thumbnail(edge_px=EDGE_PX, quality=QUALITY).picturing
     for index, path in enumerate(paths):
         made = thumbnail.render(dcmread(path), options)
         assert isinstance(made, thumbnail.Picture), made

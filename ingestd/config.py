@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from ingestd.hookconfig import Hooks
+from ingestd.model import Picturing, Stacking
 from ingestd.section import MOST, Seconds, Section, absolute
 
 GIB = 1 << 30
@@ -142,6 +143,11 @@ class Thumbnail(Section):
     quality: Annotated[int, Field(ge=1, le=100)] = 80
     """for jpeg and webp"""
 
+    @property
+    def picturing(self) -> Picturing:
+        """Give what it takes to make one."""
+        return Picturing(self.edge_px, self.format, self.quality)
+
 
 class Volume(Section):
     """The stacked series."""
@@ -154,6 +160,11 @@ class Volume(Section):
     """build over a hole too; the row and the header then say so"""
     max_voxels: Annotated[int, Field(ge=1, le=MOST)] = 1_500_000_000
     """a larger stack gets a row that says so, and no file"""
+
+    @property
+    def stacking(self) -> Stacking:
+        """Give what it takes to make one."""
+        return Stacking(self.format, self.allow_missing, self.max_voxels)
 
 
 class Series(Section):

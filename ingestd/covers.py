@@ -92,7 +92,7 @@ class Covers:
             files,
             series=f"{job.StudyInstanceUID}/{job.SeriesInstanceUID}",
             state=self._state,
-            options=self.options,
+            options=self.options.picturing,
         )
         future.add_done_callback(lambda done: self._answered(job, files, then, done))
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from ingestd import canary, config, watch
 from ingestd.catalog import Catalog
+from ingestd.hints import Hint
 from ingestd.log import get_logger
 from ingestd.reach import Reach
 from ingestd.rootcheck import (
@@ -17,7 +18,7 @@ from ingestd.rootcheck import (
     look_at_root,
     relative,
 )
-from ingestd.watch import Hint, KernelWatch, Means, Mount
+from ingestd.watch import KernelWatch, Means, Mount
 
 log = get_logger()
 

@@ -3,12 +3,20 @@
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ingestd.model import Sighting
 from ingestd.turns import Turns
-from ingestd.watch import Hint
 
 GATHER_S = 0.05  #: hints wait so long for others: a file that grows gives thousands a second
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hint:
+    """Look at this path below the root; a folder wants to be listed."""
+
+    path: str
+    is_folder: bool
 
 
 class Hints:

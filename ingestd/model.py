@@ -30,6 +30,22 @@ class SeriesState(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Picturing(NamedTuple):
+    """How a thumbnail is made: keys of [thumbnail], for processes without pydantic."""
+
+    edge_px: int
+    format: str
+    quality: int
+
+
+class Stacking(NamedTuple):
+    """How volumes are made: keys of [volume], as above."""
+
+    format: str
+    allow_missing: bool
+    max_voxels: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sighting:
     """One look at one file."""
@@ -126,7 +142,7 @@ class SeriesFile:
             cls(SOPInstanceUID=uid, root=root, path=path, size_bytes=size, mtime_ns=mtime)
             for (root, path), (size, mtime) in zip(places, looks, strict=True)
         )
-        return replace(first, copies=tuple(others))
+        return replace(first, copies=tuple(others)) if others else first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

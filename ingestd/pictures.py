@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-from ingestd import config, sheet, slicefile, thumbnail
+from ingestd import sheet, slicefile, thumbnail
 from ingestd.client import Client, quoted
 from ingestd.errors import ConfigError, IngestError, SqlError
 from ingestd.files import as_path
-from ingestd.model import SeriesFile
+from ingestd.model import Picturing, SeriesFile
 
 #: Windows that radiologists ask for by name, in Hounsfield units.
 PRESETS = {
@@ -18,7 +18,9 @@ PRESETS = {
     "brain": (40.0, 80.0),
 }
 
-FORMATS: dict[str, Literal["jpeg", "png", "webp"]] = {
+QUALITY = 90  #: for jpeg and webp: who asks for one looks closely
+
+FORMATS = {
     ".jpg": "jpeg",
     ".jpeg": "jpeg",
     ".png": "png",
@@ -62,7 +64,7 @@ class Shot(NamedTuple):
     label: str
 
 
-def instance(client: Client, uid: str, options: config.Thumbnail, **how: Any) -> thumbnail.Picture:
+def instance(client: Client, uid: str, options: Picturing, **how: Any) -> thumbnail.Picture:
     """Make a picture of one instance; `how` as for `picture`.
 
     raises  SqlError when there is none of that name with pixels; IngestError when it cannot be
@@ -89,7 +91,7 @@ def series(client: Client, uid: str, *, most: int, edge_px: int, window: str | N
     images = _images(client, f"i.SeriesInstanceUID = {quoted(uid)}")
     if not images:
         raise SqlError(f"no series {uid} with pixels; `ingestd show {uid}` says what there is")
-    options = config.Thumbnail(edge_px=edge_px, format="png")
+    options = Picturing(edge_px=edge_px, format="png", quality=QUALITY)
     tiles, sources = [], set()
     for shot in spread(images, most):
         try:
@@ -126,7 +128,7 @@ def thinned(places: range, most: int) -> Sequence[int]:
 
 def picture(
     image: Image,
-    options: config.Thumbnail,
+    options: Picturing,
     *,
     window: str | None = None,
     frame: int | None = None,
@@ -173,7 +175,7 @@ def as_window(text: str) -> Window:
     return found
 
 
-def options_for(output: Path, edge_px: int) -> config.Thumbnail:
+def options_for(output: Path, edge_px: int) -> Picturing:
     """Choose the file format by the name of the file.
 
     raises  ConfigError
@@ -183,7 +185,7 @@ def options_for(output: Path, edge_px: int) -> config.Thumbnail:
         raise ConfigError(f"-o {output}: the name must end in one of {', '.join(FORMATS)}")
     if not output.parent.is_dir():
         raise ConfigError(f"-o {output}: there is no folder {output.parent}")
-    return config.Thumbnail(edge_px=edge_px, format=FORMATS[suffix], quality=90)
+    return Picturing(edge_px=edge_px, format=FORMATS[suffix], quality=QUALITY)
 
 
 def _images(client: Client, where: str) -> list[Image]:

@@ -222,7 +222,7 @@ class Series:
             with self._lock:
                 job = self._trouble[uid].without_harm(job) if uid in self._trouble else job
             future = self._pool.submit(
-                tasks.stack, job, state=self._state, options=self._settings.volume
+                tasks.stack, job, state=self._state, options=self._settings.volume.stacking
             )
         except BaseException:
             self._put_back([uid])

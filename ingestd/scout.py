@@ -14,7 +14,7 @@ from ingestd.catalog import Catalog
 from ingestd.errors import IngestError
 from ingestd.folders import Folders
 from ingestd.footing import Footing
-from ingestd.hints import Hints
+from ingestd.hints import Hint, Hints
 from ingestd.later import Held
 from ingestd.lobby import Lobby
 from ingestd.log import get_logger
@@ -124,7 +124,7 @@ class Scout:
     def hint(self, paths: Sequence[str]) -> None:
         """Ask for a look at these files."""
         for path in paths:
-            self._hints.put(watch.Hint(path=path, is_folder=False))
+            self._hints.put(Hint(path=path, is_folder=False))
 
     def lost_hints(self) -> None:
         """The kernel dropped events: sweep."""
@@ -183,9 +183,9 @@ class Scout:
             self._fault = ""
             self.health.complain("scout", "")
 
-    def _next_hints(self) -> list[watch.Hint]:
+    def _next_hints(self) -> list[Hint]:
         room = self.room
-        hints: list[watch.Hint] = []
+        hints: list[Hint] = []
         if room:
             hints = self._hints.take(self._idle_s(room), min(STRETCH, room))
         elif not self.sweeps.busy(room):
@@ -253,7 +253,7 @@ class Scout:
         self._lobby.begin_anew(quiet_s)
         self._folders.drop()
 
-    def _follow(self, hints: Sequence[watch.Hint]) -> None:
+    def _follow(self, hints: Sequence[Hint]) -> None:
         """Look where the hints point."""
         hints = [hint for hint in hints if not self._ignored.path(hint.path)]
         if files := [hint.path for hint in hints if not hint.is_folder]:

@@ -1,6 +1,9 @@
 """Edge: what a table of the config is."""
 
+import ast
+import inspect
 import os
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +18,8 @@ Seconds = Annotated[float, Field(gt=0, le=10 * 365 * 86_400)]
 class Section(BaseModel):
     """A table of the config; frozen, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    # Each is built with the config that it is part of, or when somebody makes one of it alone.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     @field_validator("*", mode="before")
     @classmethod
@@ -25,6 +29,24 @@ class Section(BaseModel):
         if any(isinstance(word, str) and "\0" in word for word in words):
             raise ValueError("must hold no NUL character")
         return given
+
+
+def meanings(section: type[Section]) -> dict[str, str]:
+    """Give what each key of a section means: the string below it in the source.
+
+    pydantic would read the source for it whenever the program starts.
+    """
+    (body,) = ast.parse(inspect.getsource(section)).body
+    assert isinstance(body, ast.ClassDef), "a section is a class"
+    return {
+        key.target.id: inspect.cleandoc(below.value.value)
+        for key, below in pairwise(body.body)
+        if isinstance(key, ast.AnnAssign)
+        and isinstance(key.target, ast.Name)
+        and isinstance(below, ast.Expr)
+        and isinstance(below.value, ast.Constant)
+        and isinstance(below.value.value, str)
+    }
 
 
 def absolute(path: Path | None) -> Path | None:

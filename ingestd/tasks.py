@@ -18,7 +18,7 @@ import pyarrow as pa
 from ingestd import tables
 from ingestd.errors import IngestError, Reason, Verdict
 from ingestd.files import staged
-from ingestd.model import Arrival, Fault, SeriesFile, SeriesJob
+from ingestd.model import Arrival, Fault, Picturing, SeriesFile, SeriesJob, Stacking
 from ingestd.tables import Batch
 
 if TYPE_CHECKING:
@@ -37,16 +37,17 @@ COVER = "cover"  #: in the name of a series' one picture while it waits; see `fi
 
 
 class Reading(NamedTuple):
-    """What of the config it takes to read a file: to hand over all of it brings pydantic along."""
+    """What of the config it takes to read a file: to unpickle all of it brings pydantic along."""
 
     max_file_bytes: int
     text_bytes: int
-    thumbnail: "config.Thumbnail | None"  #: None: make no pictures of instances
+    thumbnail: Picturing | None  #: None: make no pictures of instances
 
     @classmethod
     def of(cls, settings: "config.Config") -> "Reading":
         """Take it from the config."""
-        thumbnail = settings.thumbnail if settings.thumbnail.level == "instance" else None
+        pictured = settings.thumbnail.level == "instance"
+        thumbnail = settings.thumbnail.picturing if pictured else None
         return cls(settings.workers.max_file_bytes, settings.catalog.text_bytes, thumbnail)
 
 
@@ -106,7 +107,7 @@ def ingest(
 
 
 def stack(
-    job: SeriesJob, *, state: Path, options: "config.Volume", beat: Beat = unheard
+    job: SeriesJob, *, state: Path, options: Stacking, beat: Beat = unheard
 ) -> tuple[pa.Table, pa.Table]:
     """Build the volumes of a series; see `volume.build`."""
     from ingestd import volume  # noqa: PLC0415 -- see preload.py
@@ -122,7 +123,7 @@ def cover(
     *,
     series: str,
     state: Path,
-    options: "config.Thumbnail",
+    options: Picturing,
     beat: Beat = unheard,
 ) -> Cover:
     """Make a picture of the first of some images that can be shown.
@@ -156,7 +157,7 @@ def cover(
 
 
 def pictured(
-    parsed: "Parsed", state: Path, options: "config.Thumbnail"
+    parsed: "Parsed", state: Path, options: Picturing
 ) -> tuple["Parsed", tuple[str | None, str | None]]:
     """Make the thumbnail of a file that was read."""
     if not parsed.instance["has_pixels"] or parsed.is_truncated:

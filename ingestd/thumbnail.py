@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydicom import Dataset
 
-from ingestd import config
 from ingestd.choice import Chosen, chosen
 from ingestd.dicom import blocks, grey, pixels, windowing
 from ingestd.dicom.header import Header
@@ -20,6 +19,7 @@ from ingestd.dicom.pixels import Stored
 from ingestd.dicom.showing import About, Showing, about, about_header
 from ingestd.dicom.windowing import Modality, Rescale, Voi, Window
 from ingestd.errors import IngestError, Reason
+from ingestd.model import Picturing
 
 #: What `window_source` can say: where the grey or colour of a picture comes from.
 WINDOW_SOURCES = {
@@ -75,7 +75,7 @@ class _Frame:
 
 def render(
     dataset: Dataset,
-    options: config.Thumbnail,
+    options: Picturing,
     *,
     frame: int | None = None,
     window: tuple[float, float] | None = None,
@@ -95,7 +95,7 @@ def render(
         return NoPicture(reason=error.reason, detail=error.detail)
 
 
-def render_header(header: Header, options: config.Thumbnail) -> Picture | NoPicture:
+def render_header(header: Header, options: Picturing) -> Picture | NoPicture:
     """Make the thumbnail of a file that was just read and has pixels; see `render`."""
     try:
         seen = about_header(header)
@@ -107,7 +107,7 @@ def render_header(header: Header, options: config.Thumbnail) -> Picture | NoPict
 def _picture(
     seen: About,
     stored: Stored,
-    options: config.Thumbnail,
+    options: Picturing,
     index: int | None,
     window: tuple[float, float] | None,
 ) -> Picture:
@@ -258,7 +258,7 @@ def _factors(from_size: tuple[int, int], to_size: tuple[int, int]) -> tuple[int,
     return max(1, from_size[0] // to_size[0]), max(1, from_size[1] // to_size[1])
 
 
-def _encoded(shown: NDArray[np.uint8], options: config.Thumbnail) -> bytes:
+def _encoded(shown: NDArray[np.uint8], options: Picturing) -> bytes:
     """Encode a picture in the format that was configured."""
     if shown.ndim == 2 and options.format == "jpeg":  # The bytes that Pillow gives, for less.
         return bytes(imagecodecs.jpeg8_encode(shown, level=options.quality))

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from ingestd.config import Config, Root
 from ingestd.errors import ConfigError
 from ingestd.given import Tables, given
-from ingestd.section import Section
+from ingestd.section import Section, meanings
 
 
 def load(path: Path | None, roots: list[Path] | None = None) -> Config:
@@ -85,9 +85,9 @@ def as_toml(settings: Config) -> str:
 def _keys(table: Section) -> list[str]:
     """Write the keys of one section; a key that is not set stays a comment."""
     lines = []
-    for name, field in type(table).model_fields.items():
+    for name, meaning in meanings(type(table)).items():
         value = getattr(table, name)
-        lines.append(f"# {field.description}")
+        lines.append(f"# {meaning}")
         lines.append(f"# {name} =" if value is None else f"{name} = {_toml(value)}")
     return lines
 

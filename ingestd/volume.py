@@ -24,15 +24,13 @@ from ingestd.dicom.plane import named
 from ingestd.dicom.splitting import Outcome, stacks
 from ingestd.errors import IngestError, Reason, Verdict
 from ingestd.headers import Headers
-from ingestd.model import SeriesJob
+from ingestd.model import SeriesJob, Stacking
 from ingestd.slicefile import Source
 from ingestd.volumefiles import FOLDER
 from ingestd.volumerows import description, row, slice_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    from ingestd import config
 
 DIGEST_CHARS = 16
 
@@ -119,7 +117,7 @@ class Filled(NamedTuple):
 
 
 def build(
-    job: SeriesJob, *, state: Path, options: config.Volume, beat: voxels.Beat = lambda _: None
+    job: SeriesJob, *, state: Path, options: Stacking, beat: voxels.Beat = lambda _: None
 ) -> tuple[pa.Table, pa.Table]:
     """Stack one series.
 

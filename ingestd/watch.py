@@ -27,6 +27,7 @@ from watchdog.observers.inotify import InotifyEmitter, InotifyObserver
 
 from ingestd.canary import Canary
 from ingestd.files import as_text
+from ingestd.hints import Hint
 
 #: Only what can announce a file. Our own reading makes "opened" and "closed, not written"
 #: events; leaving those out is what keeps the kernel's queue from overflowing.
@@ -67,14 +68,6 @@ ADVICE = {
     errno.ENOSPC: SYSCTL,
     errno.EMFILE: "raise it with: sysctl -w fs.inotify.max_user_instances=1024",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hint:
-    """Look at this path below the root; a folder wants to be listed."""
-
-    path: str
-    is_folder: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,9 +2,8 @@ import threading
 import time
 from dataclasses import replace
 
-from ingestd.hints import GATHER_S, Hints, InFlight
+from ingestd.hints import GATHER_S, Hint, Hints, InFlight
 from ingestd.model import Sighting
-from ingestd.watch import Hint
 
 
 def test_a_hint_waits_once_however_often_it_is_given() -> None:

@@ -191,7 +191,8 @@ from test_volume import job_of
 
 def build(folder):
     job = job_of(sorted(Path(folder).iterdir()))
-    return volume.build(job, state=Path(sys.argv[3]), options=config.Volume())[0].to_pylist()
+    options = config.Volume().stacking
+    return volume.build(job, state=Path(sys.argv[3]), options=options)[0].to_pylist()
 
 def peak_kib():
     line = next(x for x in open("/proc/self/status") if x.startswith("VmHWM"))
@@ -251,7 +252,7 @@ def test_a_volume_for_which_there_is_no_memory_is_a_reason(tmp_path: Path) -> No
         "pages = int(open('/proc/self/statm').read().split()[0]) * 4096;"
         "resource.setrlimit(resource.RLIMIT_AS, (pages + (400 << 20),) * 2);"
         "job = job_of(sorted(Path(sys.argv[1]).iterdir()));"
-        "print(*volume.build(job, state=Path(sys.argv[2]), options=config.Volume())[0]"
+        "print(*volume.build(job, state=Path(sys.argv[2]), options=config.Volume().stacking)[0]"
         "['reason'].to_pylist())"
     )
     here = str(Path(__file__).parent)

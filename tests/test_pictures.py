@@ -58,7 +58,7 @@ def file_of(client: Client, uid: str) -> Path:
 def test_an_image_is_shown_in_the_window_that_was_asked_for(
     client: Client, window: str | None, expected: tuple[float, float] | None
 ) -> None:
-    uid, options = first(client, CHEST), config.Thumbnail(format="png", edge_px=200)
+    uid, options = first(client, CHEST), config.Thumbnail(format="png", edge_px=200).picturing
     made = pictures.instance(client, uid, options, window=window)
     dataset = pydicom.dcmread(file_of(client, uid))
     assert made == thumbnail.render(dataset, options, window=expected)
@@ -74,7 +74,7 @@ def test_a_window_that_means_nothing_is_refused_with_words(text: str) -> None:
 
 
 def test_what_was_asked_for_amiss_is_said(client: Client) -> None:
-    options = config.Thumbnail()
+    options = config.Thumbnail().picturing
     with pytest.raises(ConfigError, match="is for CT, this is MR"):
         pictures.instance(client, first(client, DUAL), options, window="lung")
     with pytest.raises(ConfigError, match="--frame 1: it has 1"):
@@ -146,7 +146,7 @@ def test_an_image_that_cannot_be_read_leaves_its_place_and_says_why(tmp_path: Pa
     changed_file = file_of(client, first(client, "has_pixels"))
     os.utime(changed_file)
     with pytest.raises(IngestError, match=str(changed_file)) as caught:
-        pictures.instance(client, first(client, "has_pixels"), config.Thumbnail())
+        pictures.instance(client, first(client, "has_pixels"), config.Thumbnail().picturing)
     content = pictures.series(client, series, most=4, edge_px=64, window=None)
     before, after = (
         np.asarray(Image.open(io.BytesIO(one)).convert("L")).astype(int) for one in (whole, content)

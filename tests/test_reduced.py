@@ -97,7 +97,9 @@ def test_what_is_odd_or_broken_is_left_to_the_others() -> None:
     one[24:28] = (80).to_bytes(4, "big")  # XTsiz: now there are two tiles.
     assert reduced.decode(bytes(one), at, known, 2) is None
     dataset.PixelData = encapsulate([bytes(one[:200])])
-    assert isinstance(thumbnail.render(dataset, config.Thumbnail(edge_px=64)), thumbnail.NoPicture)
+    assert isinstance(
+        thumbnail.render(dataset, config.Thumbnail(edge_px=64).picturing), thumbnail.NoPicture
+    )
 
 
 def test_a_decoder_that_fails_is_followed_by_the_whole_frame(
@@ -121,7 +123,7 @@ def test_thumbnails_of_real_files_are_those_of_the_whole_frames(
     corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Within 5 of 255 greys in the mean and 2 in brightness, edges softened: those are sharper."""
-    options, compared = config.Thumbnail(format="png"), 0
+    options, compared = config.Thumbnail(format="png").picturing, 0
     for path in sorted(corpus.rglob("*")):
         try:
             dataset = pydicom.dcmread(path) if path.is_file() else Dataset()

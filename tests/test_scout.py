@@ -11,13 +11,14 @@ import pytest
 from ingestd import config, folders, lobby, scout, sweeps
 from ingestd.catalog import Catalog, utc_now
 from ingestd.errors import IngestError, Reason
+from ingestd.hints import Hint
 from ingestd.meters import Meters
 from ingestd.model import Arrival, Past, Sighting
 from ingestd.rollcall import RollCall
 from ingestd.rootcheck import Health
 from ingestd.scout import Scout
 from ingestd.waiting import Waiting
-from ingestd.watch import Hint, KernelWatch
+from ingestd.watch import KernelWatch
 
 FLOOD = 1500  # files
 PER_FOLDER = 50

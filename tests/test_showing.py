@@ -112,7 +112,7 @@ def test_the_same_elements_are_worked_out_once(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_file_that_was_read_gives_the_picture_of_its_data_set() -> None:
-    memory, options, pictures = Memory(16_384), config.Thumbnail(format="png"), 0
+    memory, options, pictures = Memory(16_384), config.Thumbnail(format="png").picturing, 0
     for path in sorted(WHEEL.glob("*.dcm")):
         try:
             content = memoryview(path.read_bytes())
@@ -191,4 +191,4 @@ def test_pictures_for_jpeg_are_those_of_pillow() -> None:
     grey = np.random.default_rng(1).integers(0, 256, (60, 90)).astype(np.uint8)
     out = BytesIO()
     Image.fromarray(grey).save(out, "jpeg", quality=80)
-    assert thumbnail._encoded(grey, config.Thumbnail(quality=80)) == out.getvalue()
+    assert thumbnail._encoded(grey, config.Thumbnail(quality=80).picturing) == out.getvalue()

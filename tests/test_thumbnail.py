@@ -24,10 +24,10 @@ from ingestd.dicom import pixels, windowing
 from ingestd.dicom.palette import expanded, palette
 from ingestd.errors import IngestError, Reason
 from ingestd.files import staged
-from ingestd.model import Arrival
+from ingestd.model import Arrival, Picturing
 from ingestd.thumbnail import WINDOW_SOURCES, NoPicture, Picture, render
 
-OPTIONS = config.Thumbnail(format="png")
+OPTIONS = config.Thumbnail(format="png").picturing
 WEDGE = np.tile(np.arange(64, dtype=np.int16) * 16, (48, 1))  # From 0 on the left to 1008.
 
 
@@ -67,9 +67,7 @@ def item(**elements: Any) -> Dataset:
     return dataset
 
 
-def shown(
-    dataset: Dataset, options: config.Thumbnail = OPTIONS, **more: Any
-) -> tuple[NDArray[Any], str]:
+def shown(dataset: Dataset, options: Picturing = OPTIONS, **more: Any) -> tuple[NDArray[Any], str]:
     """Render and look."""
     made = render(dataset, options, **more)
     assert isinstance(made, Picture), made
@@ -224,7 +222,7 @@ def test_size(shape: tuple[int, int], header: dict[str, Any], expected: tuple[in
     [("jpeg", "jpg", b"\xff\xd8"), ("png", "png", b"\x89PNG"), ("webp", "webp", b"RIFF")],
 )
 def test_format(name: Literal["jpeg", "png", "webp"], suffix: str, magic: bytes) -> None:
-    made = render(picture_of(WEDGE), config.Thumbnail(format=name, edge_px=32))
+    made = render(picture_of(WEDGE), config.Thumbnail(format=name, edge_px=32).picturing)
     assert isinstance(made, Picture)
     assert made.suffix == suffix
     assert made.content.startswith(magic)
@@ -362,7 +360,7 @@ def test_each_frame_has_its_own_window_and_rescale() -> None:
 
 def test_one_bit_is_black_and_white() -> None:
     dataset = wheel("liver_1frame.dcm")
-    seen, source = shown(dataset, config.Thumbnail(format="png", edge_px=4096))
+    seen, source = shown(dataset, config.Thumbnail(format="png", edge_px=4096).picturing)
     assert source == "binary"
     assert (seen == pixels.frame(dataset) * 255).all()
 

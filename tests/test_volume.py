@@ -103,7 +103,9 @@ def job_of(paths: list[Path]) -> SeriesJob:
 
 
 def built(tmp_path: Path, job: SeriesJob, **options: Any) -> list[dict[str, Any]]:
-    table, _ = volume.build(job, state=tmp_path / "state", options=config.Volume(**options))
+    table, _ = volume.build(
+        job, state=tmp_path / "state", options=config.Volume(**options).stacking
+    )
     return table.to_pylist()
 
 
@@ -120,7 +122,7 @@ def test_every_column_is_filled(tmp_path: Path) -> None:
     job = written(tmp_path / "in", slices(4)[::-1])
     beats: list[int] = []
     table, places = volume.build(
-        job, state=tmp_path / "state", options=config.Volume(), beat=beats.append
+        job, state=tmp_path / "state", options=config.Volume().stacking, beat=beats.append
     )
     (row,) = table.to_pylist()
     assert row == {
@@ -265,7 +267,7 @@ def test_a_mosaic_runs_along_the_normal_that_its_private_header_says(
     one.add_new(0x00290010, "LO", "SIEMENS CSA HEADER")
     one.add_new(0x00291010, "OB", siemens_header(tags))
     job = written(tmp_path / "in", [one])
-    _, rows = volume.build(job, state=tmp_path / "state", options=config.Volume())
+    _, rows = volume.build(job, state=tmp_path / "state", options=config.Volume().stacking)
     z = 5 if normal == "1.0" else -3
     assert rows["position_mm"].to_pylist() == [z, z + 4, z + 8]
     assert rows["frame"].to_pylist() == [(at - 5) // 4 for at in expected]
@@ -310,7 +312,7 @@ def enhanced(places: list[tuple[float, str, float]], times: list[int] | None = N
 def test_stacks_of_a_multi_frame_image_are_volumes_of_their_own(tmp_path: Path) -> None:
     places = [(3.0, "1", 1), (0.0, "1", 1), (50.0, "2", 2), (52.0, "2", 3), (6.0, "1", 1)]
     job = written(tmp_path / "in", [enhanced(places)])
-    table, rows = volume.build(job, state=tmp_path / "state", options=config.Volume())
+    table, rows = volume.build(job, state=tmp_path / "state", options=config.Volume().stacking)
     first, second = table.to_pylist()
     assert (first["split_by"], first["dtype"], first["shape"]) == (
         "StackID=1",
@@ -422,7 +424,7 @@ def test_a_tilted_stack_keeps_the_shear(tmp_path: Path) -> None:
 def test_uneven_slices_leave_their_measured_positions(tmp_path: Path) -> None:
     places = [[0, 0, z] for z in (0.0, 2.0, 4.0, 7.1, 9.1)]
     job = written(tmp_path / "in", slices(5, each={"ImagePositionPatient": places}))
-    table, rows = volume.build(job, state=tmp_path / "state", options=config.Volume())
+    table, rows = volume.build(job, state=tmp_path / "state", options=config.Volume().stacking)
     assert table["reason"].to_pylist() == ["uneven_spacing"]
     assert rows["position_mm"].to_pylist() == [0.0, 2.0, 4.0, 7.1, 9.1]
 
@@ -481,7 +483,7 @@ def test_a_file_that_changes_is_for_later(tmp_path: Path, when: int) -> None:
         calls += 1
 
     with pytest.raises(IngestError) as caught:
-        volume.build(job, state=tmp_path / "state", options=config.Volume(), beat=beat)
+        volume.build(job, state=tmp_path / "state", options=config.Volume().stacking, beat=beat)
     assert caught.value.reason is Reason.STILL_CHANGING
 
 
@@ -489,7 +491,7 @@ def test_a_file_that_left_is_for_later(tmp_path: Path) -> None:
     job = written(tmp_path / "in", slices(4))
     (tmp_path / "in" / "1.dcm").unlink()
     with pytest.raises(IngestError) as caught:
-        volume.build(job, state=tmp_path / "state", options=config.Volume())
+        volume.build(job, state=tmp_path / "state", options=config.Volume().stacking)
     assert caught.value.reason is Reason.TRANSIENT_IO
 
 
@@ -748,7 +750,9 @@ def test_volumes_equal_those_of_dcm2niix(
         enumerate([path] for group in groups for path in group) if alone else enumerate(groups)
     ):
         state = tmp_path / str(k)
-        rows, _ = volume.build(job_of(paths), state=state, options=config.Volume(format="nii"))
+        rows, _ = volume.build(
+            job_of(paths), state=state, options=config.Volume(format="nii").stacking
+        )
         ours += [state / row["path"] for row in rows.to_pylist()]
     assert len(ours) == len(wanted) == count
     left = list(ours)
@@ -793,7 +797,7 @@ def test_volumes_equal_those_of_dicom2nifti(tmp_path: Path) -> None:
     for k, paths in enumerate(series_below(CORPUS / "dicom2nifti" / "tests" / "data")):
         folder = paths[0].parent
         rows, _ = volume.build(
-            job_of(paths), state=tmp_path / str(k), options=config.Volume(format="nii")
+            job_of(paths), state=tmp_path / str(k), options=config.Volume(format="nii").stacking
         )
         (row,) = rows.to_pylist()
         reference = folder.with_name(f"{folder.name}_ground_truth.nii.gz")

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ingestd.watch import Hint, KernelWatch, Means, Mount, choose, mount_of, mounts_below
+from ingestd.hints import Hint
+from ingestd.watch import KernelWatch, Means, Mount, choose, mount_of, mounts_below
 
 MOUNTS = r"""21 1 254:0 / / rw,relatime - ext4 /dev/vda rw
 30 21 0:40 / /mnt/share rw,relatime shared:1 - nfs4 server:/x rw,vers=4.2
