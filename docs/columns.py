@@ -4,6 +4,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from ingestd import comments
 from ingestd.catalog import Catalog
 from ingestd.model import Patience
 
@@ -50,6 +51,7 @@ def page() -> str:
         tempfile.TemporaryDirectory() as folder,
         Catalog(Path(folder), memory_bytes=1 << 28, patience=patience) as catalog,
     ):
+        comments.say(catalog)
         for table, comment in catalog.rows(TABLES):
             parts.append(f"\n## {table}\n\n{sentence(comment)}\n\n{TABLE_HEAD}")
             for name, kind, meaning in catalog.rows(COLUMNS, table):

@@ -29,6 +29,10 @@ def main() -> None:
 
 def commands() -> None:
     """Do what the arguments say."""
+    if sys.argv[1:2] in (["scan"], ["run"]):
+        from ingestd import preload  # noqa: PLC0415
+
+        preload.early(sys.argv[2:])
     from ingestd.care import app  # noqa: PLC0415 -- workers import this module, not the commands
 
     app()

@@ -4,11 +4,30 @@ What workers need is imported once, in the server, which takes longer than all e
 does. So it is the first thing that `run` and `scan` set going.
 """
 
+import os
 import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import pairwise
 from multiprocessing import forkserver
+from pathlib import Path
 
-from ingestd.errors import StateError
-from ingestd.given import Tables, is_off
+from ingestd.errors import ConfigError, StateError
+from ingestd.given import Tables, given, is_off
+
+
+def early(arguments: Sequence[str]) -> None:
+    """Start the server before the arguments of `run` or `scan` are parsed.
+
+    What is wrong with them, or in its way, the command itself will say.
+    """
+    words = [part for argument in arguments for part in argument.split("=", 1)]
+    if "--help" in words:
+        return
+    named = [path for option, path in pairwise(words) if option == "--config"]
+    path = named[-1] if named else os.environ.get("INGESTD_CONFIG")
+    with suppress(ConfigError, StateError, OSError):
+        begin(given(Path(path) if path else None))
 
 
 def begin(tables: Tables | None = None) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self, TypedDict
 
-from ingestd import config, hookconfig, reconcile
+from ingestd import comments, config, hookconfig, reconcile
 from ingestd.again import Again
 from ingestd.catalog import Catalog
 from ingestd.conductor import Conductor
@@ -43,6 +43,7 @@ class Works:
         self.settings, self.state = settings, state
         self.pulse = Pulse()
         self.catalog = open_catalog(settings, state, profile)
+        self._comments = comments.begin(self.catalog)
         self.pool = Pool(**pool_size(settings), pulse=self.pulse)
         self.series = reconcile.Series(self.catalog, self.pool, settings, state=state)
         self.conductor = Conductor(
@@ -105,6 +106,7 @@ class Works:
         self.takers.join(TAKERS_STOP_S)
         self.pool.shutdown(cancel_futures=True)
         self.hooks.stop()
+        self._comments.join()
         self.catalog.close()
 
     @property

@@ -448,16 +448,6 @@ def test_what_workers_hand_over_is_what_the_table_holds(
     assert handed == {name: kind for name, kind in found.items() if name not in catalogs_own}
 
 
-def test_every_table_and_column_has_a_comment(catalog: Catalog) -> None:
-    silent = catalog.rows(
-        "SELECT table_name, column_name FROM duckdb_columns() WHERE comment IS NULL"
-        " AND table_name IN (SELECT table_name FROM duckdb_tables() WHERE NOT internal"
-        " UNION ALL SELECT 'tag')"
-        " AND NOT internal"
-    )
-    assert silent == []
-
-
 def test_a_catalog_newer_than_the_program_is_refused(tmp_path: Path) -> None:
     state = tmp_path / "newer"
     with Catalog(state, memory_bytes=1 << 28, patience=PATIENCE) as made:

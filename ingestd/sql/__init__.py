@@ -13,6 +13,7 @@ AUDIT = {
 AUDIT_ABSENT = (FOLDER / "audit_absent.sql").read_text()
 AUDIT_LISTED = (FOLDER / "audit_listed.sql").read_text()
 BASIC_PROFILE = (FOLDER / "basic_profile.csv").read_text()
+COMMENTS = (FOLDER / "comments.sql").read_text()
 DECIDE = (FOLDER / "decide.sql").read_text()
 DISAGREEMENT = (FOLDER / "disagreement.sql").read_text()
 DISPLACED = (FOLDER / "displaced.sql").read_text()

@@ -6,17 +6,6 @@ SELECT
     e.vm, e.value, e.number, e.size_bytes
 FROM element AS e
 JOIN attribute AS a USING (attribute_id);
-COMMENT ON VIEW tag IS 'every element of every instance, nested and private ones too; join instance by instance_id';
-COMMENT ON COLUMN tag.instance_id IS 'the instance it belongs to';
-COMMENT ON COLUMN tag.path IS 'where it stands: 0040A730[2].00080104 is in the third item of (0040,A730)';
-COMMENT ON COLUMN tag.tag IS 'group and element, eight hexadecimal digits';
-COMMENT ON COLUMN tag.keyword IS 'keyword of PS3.6; NULL when it has none';
-COMMENT ON COLUMN tag.private_creator IS 'private elements: who reserved the block (PS3.5 7.8.1)';
-COMMENT ON COLUMN tag.vr IS 'value representation (PS3.5 6.2)';
-COMMENT ON COLUMN tag.vm IS 'how many values; for a sequence, how many items';
-COMMENT ON COLUMN tag.value IS 'as text, values joined by a backslash; NULL for binary values and sequences';
-COMMENT ON COLUMN tag.number IS 'the same as a number, when it is a single one';
-COMMENT ON COLUMN tag.size_bytes IS 'length of the whole value in the file';
 
 -- One row for each series: who, what, how many, how far.
 CREATE OR REPLACE VIEW series AS
