@@ -119,8 +119,9 @@ class Conductor:
     def close_door(self) -> None:
         """Take no more work; what workers have in hand goes on."""
         self._stopping.set()
-        with self._idle:
-            self._idle.notify_all()
+        for waited_for in (self._idle, self._line):
+            with waited_for:
+                waited_for.notify_all()
 
     def stop(self, within_s: float) -> None:
         """Take no more work; write what workers finish in time; the rest stays in its folder."""
@@ -208,7 +209,8 @@ class Conductor:
             chunk = self._again.get_nowait()
         except queue.Empty:
             with self._line:
-                if not (chunk := self._waiting.take(self._chunk_files, CHUNK_BYTES)):
+                chunk = self._waiting.take(self._chunk_files, CHUNK_BYTES)
+                if not chunk and not self._stopping.is_set():
                     self._line.wait(0.2)
                     chunk = self._waiting.take(self._chunk_files, CHUNK_BYTES)
                 self._line.notify_all()

@@ -4,7 +4,7 @@ Several series at once, in one transaction: what is asked of the catalog costs a
 events that tell of it are in that transaction too: whoever follows them misses none.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -30,11 +30,28 @@ QUIET = """
 #: Unless it was re-opened meanwhile. `found` is -1 when files went away after we looked: then it is
 #: judged again.
 JUDGE = """
-    UPDATE series_state
-    SET state = $2, evidence = $3, expected = $4, found = if(found = -1, NULL, $5), missing = $6
-    WHERE SeriesInstanceUID = $1 AND revision = $7 AND state = 'quiet'
-    RETURNING SeriesInstanceUID
+    UPDATE series_state AS s
+    SET state = j.state, evidence = j.evidence, expected = j.expected,
+        found = if(s.found = -1, NULL, j.found), missing = j.missing
+    FROM judged AS j
+    WHERE s.SeriesInstanceUID = j.SeriesInstanceUID AND s.revision = j.revision
+      AND s.state = 'quiet'
+    RETURNING s.SeriesInstanceUID
 """
+
+TELL = "INSERT INTO event BY NAME SELECT $1 AS at_utc, * FROM news"
+
+JUDGED = pa.schema(
+    {
+        "SeriesInstanceUID": pa.string(),
+        "revision": pa.int64(),
+        "state": pa.string(),
+        "evidence": pa.string(),
+        "expected": pa.int64(),
+        "found": pa.int64(),
+        "missing": pa.list_(pa.string()),
+    }
+)
 
 #: What was said of series that are judged once more though nothing came: it is not told twice.
 SAID = """
@@ -49,11 +66,13 @@ DOUBTED = """
 """
 DOUBTED_AT_ONCE = 128
 JUDGE_AGAIN = """
-    UPDATE series_state
-    SET state = $2, evidence = $3, expected = $4, found = $5, missing = $6
-    WHERE SeriesInstanceUID = $1 AND revision = $7 AND found IS NULL
-      AND state IN ('complete', 'incomplete', 'unknown')
-    RETURNING SeriesInstanceUID
+    UPDATE series_state AS s
+    SET state = j.state, evidence = j.evidence, expected = j.expected, found = j.found,
+        missing = j.missing
+    FROM judged AS j
+    WHERE s.SeriesInstanceUID = j.SeriesInstanceUID AND s.revision = j.revision
+      AND s.found IS NULL AND s.state IN ('complete', 'incomplete', 'unknown')
+    RETURNING s.SeriesInstanceUID
 """
 
 #: Nothing is waited for where files were taken away.
@@ -127,15 +146,14 @@ def _judge(db: Any, jobs: Sequence[SeriesJob], now: datetime) -> list[tuple[str,
     readable = {job.SeriesInstanceUID: len(job.files) for job in jobs}
     found = evidence.judge(db, list(readable), readable)
     before = {uid: words for uid, *words in db.execute(SAID, [list(readable)]).fetchall()}
-    judged = []
-    for job in jobs:
-        said = found[job.SeriesInstanceUID]
-        if said is None:
-            db.execute(FORGET, [job.SeriesInstanceUID, job.revision])
-        elif _write(db, JUDGE, job.SeriesInstanceUID, job.revision, said):
-            if before.get(job.SeriesInstanceUID) != [said.evidence, said.found, [*said.missing]]:
-                _tell(db, job.SeriesInstanceUID, said, now)
-            judged.append((job.SeriesInstanceUID, said))
+    revisions = {job.SeriesInstanceUID: job.revision for job in jobs}
+    judged = _write(db, JUDGE, revisions, found)
+    news = [
+        (uid, said)
+        for uid, said in judged
+        if before.get(uid) != [said.evidence, said.found, [*said.missing]]
+    ]
+    _tell(db, news, now)
     return judged
 
 
@@ -155,15 +173,10 @@ def _judge_again(
     db: Any, doubted: Sequence[tuple[Any, ...]], now: datetime
 ) -> list[tuple[str, Judgement]]:
     found = evidence.judge(db, [uid for uid, *_ in doubted], {})
-    judged = []
-    for uid, revision, state, words in doubted:
-        said = found[uid]
-        if said is None:
-            db.execute(FORGET, [uid, revision])
-        elif _write(db, JUDGE_AGAIN, uid, revision, said):
-            if (state, words) != (said.state, said.evidence):
-                _tell(db, uid, said, now)
-            judged.append((uid, said))
+    before = {uid: (state, words) for uid, _, state, words in doubted}
+    judged = _write(db, JUDGE_AGAIN, {uid: revision for uid, revision, *_ in doubted}, found)
+    news = [(uid, said) for uid, said in judged if before[uid] != (said.state, said.evidence)]
+    _tell(db, news, now)
     return judged
 
 
@@ -181,13 +194,47 @@ def kind_of(said: Judgement) -> str:
     return "series_gone" if said.is_gone else f"series_{said.state}"
 
 
-def _write(db: Any, statement: str, uid: str, revision: int, said: Judgement) -> bool:
-    values = [uid, said.state, said.evidence, said.expected, said.found, list(said.missing)]
-    return bool(db.execute(statement, [*values, revision]).fetchall())
+def _write(
+    db: Any,
+    statement: str,
+    revisions: Mapping[str, int],
+    found: Mapping[str, Judgement | None],
+) -> list[tuple[str, Judgement]]:
+    """Write judgements, and forget series of which nothing is known any more.
+
+    return  those that were written: the others got something meanwhile
+    """
+    known = {uid: said for uid, said in found.items() if said is not None}
+    for uid in found.keys() - known.keys():
+        db.execute(FORGET, [uid, revisions[uid]])
+    rows = [
+        {
+            "SeriesInstanceUID": uid,
+            "revision": revisions[uid],
+            "state": str(said.state),
+            "evidence": said.evidence,
+            "expected": said.expected,
+            "found": said.found,
+            "missing": said.missing,
+        }
+        for uid, said in known.items()
+    ]
+    db.register("judged", pa.Table.from_pylist(rows, schema=JUDGED))
+    written = {uid for (uid,) in db.execute(statement).fetchall()}
+    db.unregister("judged")
+    return [(uid, said) for uid, said in known.items() if uid in written]
 
 
-def _tell(db: Any, uid: str, said: Judgement, now: datetime) -> None:
-    db.execute(EVENT, [now, kind_of(said), None, uid, said.evidence])
+def _tell(db: Any, news: Sequence[tuple[str, Judgement]], now: datetime) -> None:
+    """Note an event for each."""
+    columns = {
+        "kind": pa.array([kind_of(said) for _, said in news], pa.string()),
+        "SeriesInstanceUID": pa.array([uid for uid, _ in news], pa.string()),
+        "detail": pa.array([said.evidence for _, said in news], pa.string()),
+    }
+    db.register("news", pa.table(columns))
+    db.execute(TELL, [now])
+    db.unregister("news")
 
 
 def no_volume(job: SeriesJob, error: WorkerLost | IngestError) -> pa.Table:

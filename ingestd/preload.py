@@ -15,6 +15,9 @@ from pathlib import Path
 from ingestd.errors import ConfigError, StateError
 from ingestd.given import Tables, given, is_off
 
+#: What pyarrow imports when it is first used, in each worker for itself if it is not there.
+LATER = "numpy.ma", "pyarrow.compute"
+
 
 def early(arguments: Sequence[str]) -> None:
     """Start the server before the arguments of `run` or `scan` are parsed.
@@ -37,7 +40,7 @@ def begin(tables: Tables | None = None) -> None:
             each worker an import, for tasks.py imports them when it enters them.
     raises  StateError when the folder for temporary files has too long a path; OSError
     """
-    rooms = ["__main__", "ingestd.tasks", "ingestd.parse"]
+    rooms = ["__main__", *LATER, "ingestd.tasks", "ingestd.parse"]
     if not is_off(tables or {}, "thumbnail", "level"):
         rooms.append("ingestd.thumbnail")
     if not is_off(tables or {}, "volume", "enabled"):

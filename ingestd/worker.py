@@ -38,6 +38,7 @@ def main(pipe: "Connection[Any, Any]", board: Board, memory_bytes: int, verbose:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     silence()
     limit_memory(memory_bytes)
+    gc.freeze()  # What was imported is garbage to nobody: it is not looked through again.
     pipe.send(("hello", os.getpid()))
     while True:
         try:

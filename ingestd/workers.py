@@ -144,6 +144,9 @@ class Pool(Executor):
     def _keep(self, name: str) -> None:
         """Take one call after another; replace the process whenever it was lost."""
         seat = _Seat(self._pulse.part(name))
+        # It is there when work comes. If it is not, then is the time to say so, and to try again.
+        with suppress(OSError, EOFError, WorkerLost):
+            seat.worker = self._start()
         while (call := self._next(seat)) is not None:
             if not call.future.set_running_or_notify_cancel():
                 continue
@@ -257,10 +260,8 @@ class Pool(Executor):
 
 
 def dismiss(seat: _Seat) -> None:
-    """Send a process home; it has nothing in hand."""
+    """End a process that has nothing in hand."""
     if seat.worker is not None:
-        seat.worker.pipe.close()  # The worker ends when it reads the end of its pipe.
-        seat.worker.process.join(1.0)
         bury(seat.worker)
         seat.worker = None
 

@@ -42,9 +42,13 @@ class Works:
         self.meters = meters or Meters()
         self.settings, self.state = settings, state
         self.pulse = Pulse()
-        self.catalog = open_catalog(settings, state, profile)
+        self.pool = Pool(**pool_size(settings), pulse=self.pulse)  # They come up meanwhile.
+        try:
+            self.catalog = open_catalog(settings, state, profile)
+        except BaseException:
+            self.pool.shutdown(cancel_futures=True)
+            raise
         self._comments = comments.begin(self.catalog)
-        self.pool = Pool(**pool_size(settings), pulse=self.pulse)
         self.series = reconcile.Series(self.catalog, self.pool, settings, state=state)
         self.conductor = Conductor(
             self.catalog,

@@ -17,10 +17,13 @@ from ingestd.tally import Tally
 log = get_logger()
 
 BROKEN_TRIES = 3  #: so often the catalog is opened anew before the program gives up
-#: Rows of `tag` that a batch has at most, if it can: a row group of DuckDB's. The few beyond it
+#: Rows of `element` that a batch has at most, if it can: a row group of DuckDB's. The few beyond it
 #: would have to lie in one of their own until a checkpoint writes all of them anew to close the
 #: gaps, and leaves half of the file free.
 FULL_TAGS = 122_880
+#: So few that are left in the end, of those gathered, come along: a batch of their own would take
+#: half as long as this one, and lie in a row group of its own all the same.
+LAST_SHARE = 8
 HALT_S = 5.0  #: pause between two tries to write to a full disk
 
 
@@ -101,7 +104,8 @@ class Writer:
         until_s = time.monotonic() + self.settings.batch_wait_ms / 1000
         most = self.settings.batch_rows
         while files < most and self._open_files() > files:
-            if tags + tags // len(parts) > FULL_TAGS:  # The next part is likely to be like these.
+            is_full = tags + tags // len(parts) > FULL_TAGS  # The next part is likely to be alike.
+            if is_full and self._open_files() - files > files // LAST_SHARE:
                 break
             try:
                 part = self._results.get(timeout=max(0.0, until_s - time.monotonic()))
