@@ -1,6 +1,7 @@
 """Wiring. `python -m ingestd` and the `ingestd` command."""
 
 import atexit
+import gc
 import os
 import sys
 
@@ -33,6 +34,7 @@ def commands() -> None:
         from ingestd import preload  # noqa: PLC0415
 
         preload.early(sys.argv[2:])
+        gc.disable()  # Until all is imported: that makes much, and no garbage.
     from ingestd.care import app  # noqa: PLC0415 -- workers import this module, not the commands
 
     app()

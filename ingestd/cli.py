@@ -1,5 +1,6 @@
 """Wiring. The commands. What a command needs is imported when it runs: `sql` must be quick."""
 
+import gc
 import json
 import os
 import sys
@@ -78,6 +79,7 @@ def run(
     from ingestd.service import Daemon  # noqa: PLC0415
     from ingestd.toml import load  # noqa: PLC0415
 
+    gc.enable()
     place = state or default_state()
 
     def read() -> "Config":
@@ -112,6 +114,7 @@ def scan(
     from ingestd.scan import Scan, as_roots, folders  # noqa: PLC0415
     from ingestd.toml import checked  # noqa: PLC0415
 
+    gc.enable()
     with told():
         settings = checked(tables, config)
         log.configure(settings.log.model_copy(update={"level": "error"}), sys.stderr)

@@ -43,11 +43,7 @@ class Works:
         self.settings, self.state = settings, state
         self.pulse = Pulse()
         self.pool = Pool(**pool_size(settings), pulse=self.pulse)  # They come up meanwhile.
-        try:
-            self.catalog = open_catalog(settings, state, profile)
-        except BaseException:
-            self.pool.shutdown(cancel_futures=True)
-            raise
+        self.catalog = open_catalog(settings, state, profile, self.pool)
         self._comments = comments.begin(self.catalog)
         self.series = reconcile.Series(self.catalog, self.pool, settings, state=state)
         self.conductor = Conductor(
@@ -152,14 +148,23 @@ def patience(retry: config.Retry) -> Patience:
     return Patience(attempts=retry.attempts, first_s=retry.first_s, limit_s=retry.limit_s)
 
 
-def open_catalog(settings: config.Config, state: Path, profile: Profile | None) -> Catalog:
-    """Become the owner of the catalog; `profile` as for `Catalog`."""
-    return Catalog(
-        state,
-        memory_bytes=settings.catalog.memory_bytes,
-        patience=patience(settings.retry),
-        profile=profile,
-    )
+def open_catalog(
+    settings: config.Config, state: Path, profile: Profile | None, pool: Pool
+) -> Catalog:
+    """Become the owner of the catalog; `profile` as for `Catalog`. Without one nobody needs a pool.
+
+    raises  StateError
+    """
+    try:
+        return Catalog(
+            state,
+            memory_bytes=settings.catalog.memory_bytes,
+            patience=patience(settings.retry),
+            profile=profile,
+        )
+    except BaseException:
+        pool.shutdown(cancel_futures=True)
+        raise
 
 
 def pool_size(settings: config.Config) -> "PoolSize":
