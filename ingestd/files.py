@@ -7,7 +7,7 @@ import shutil
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -75,7 +75,7 @@ class Inside:
 
         raises  OSError as open gives it
         """
-        self._root, self._base = root, -1
+        self._base = -1
         self._base = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self._real = _place(self._base)
 
@@ -93,15 +93,11 @@ class Inside:
 
         raises  OSError as open gives it; IngestError `outside_root`
         """
+        handle = os.open(as_path("", text)[1:] or ".", flags, dir_fd=self._base)
         try:
-            handle = os.open(as_path("", text)[1:] or ".", flags, dir_fd=self._base)
-            try:
-                self._see(handle)
-            except BaseException:
-                os.close(handle)
-                raise
-        except OSError as error:
-            error.filename = as_path(self._root, text)
+            self._see(handle)
+        except BaseException:
+            os.close(handle)
             raise
         return handle
 
@@ -111,20 +107,37 @@ class Inside:
             raise IngestError(Reason.OUTSIDE_ROOT, "a link in its path leads out of its root")
 
 
-def open_inside(root: str, text: str, flags: int = FILE_FLAGS) -> int:
-    """Open what is at a path below a root, and see that it really lies there.
+class Insides:
+    """Some roots, each of them opened once, for as long as many files in them are opened."""
 
-    raises  OSError as open gives it; IngestError `outside_root`
-    """
-    try:
-        inside = Inside(root)
-    except OSError as error:
-        error.filename = as_path(root, text)
-        raise
-    try:
-        return inside.open(text, flags)
-    finally:
-        inside.close()
+    def __init__(self) -> None:
+        self._roots: dict[str, Inside] = {}
+
+    def open(self, root: str, text: str, flags: int = FILE_FLAGS) -> int:
+        """Open what is at a path below a root, and see that it really lies there.
+
+        raises  OSError as open gives it; IngestError `outside_root`
+        """
+        inside = self._roots.get(root)
+        try:
+            if inside is None:
+                inside = self._roots[root] = Inside(root)
+            return inside.open(text, flags)
+        except OSError as error:
+            error.filename = as_path(root, text)
+            self.close()  # A share may have gone, and come back as another one.
+            raise
+
+    def close(self) -> None:
+        """Let the roots go."""
+        while self._roots:
+            self._roots.popitem()[1].close()
+
+
+def open_inside(root: str, text: str, flags: int = FILE_FLAGS) -> int:
+    """Open one file; as `Insides.open`."""
+    with closing(Insides()) as roots:
+        return roots.open(root, text, flags)
 
 
 def _place(handle: int) -> str:

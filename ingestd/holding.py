@@ -54,7 +54,7 @@ class Files:
     """Opens the files of a series, and the root of each only once."""
 
     def __init__(self) -> None:
-        self._roots: dict[str, files.Inside] = {}
+        self._roots = files.Insides()
 
     def hold(self, file: SeriesFile) -> Held:
         """Open a file that is still the one the catalog knows, or else a copy of it.
@@ -74,10 +74,7 @@ class Files:
 
     def _open(self, file: SeriesFile) -> Held:
         try:
-            root = self._roots.get(file.root)
-            if root is None:
-                root = self._roots[file.root] = files.Inside(file.root)
-            return Held(root.open(file.path), file)
+            return Held(self._roots.open(file.root, file.path), file)
         except OSError as error:
             raise io_error(error) from error
 

@@ -99,18 +99,20 @@ def read(
     max_file_bytes: int,
     text_bytes: int,
     have_read: Callable[[], object] = lambda: None,
+    open_file: Callable[[str, str], int] = open_inside,
 ) -> Parsed:
     """Read a file once: digest, every element, the typed columns, what is wrong with it.
 
     max_file_bytes  a larger one is refused
     text_bytes      a longer value is cut in `tags`
     have_read       called when its bytes are here and its disk or share is not needed any more
+    open_file       opens a path below a root, as `files.open_inside` does
     raises          IngestError: still_changing, transient_io, not_readable, not_a_file,
                     outside_root, too_large, worker_memory, not_dicom, truncated, missing_uid,
                     bad_uid; MediaDirectory
     """
     try:
-        view = _content(arrival, max_file_bytes)
+        view = _content(arrival, max_file_bytes, open_file)
     except OSError as error:
         raise _reason(error) from error
     except MemoryError as error:
@@ -129,9 +131,11 @@ def read(
     )
 
 
-def _content(arrival: Arrival, max_file_bytes: int) -> memoryview:
+def _content(
+    arrival: Arrival, max_file_bytes: int, open_file: Callable[[str, str], int]
+) -> memoryview:
     """Give the bytes of a file that is as it was when it arrived, before and after the read."""
-    handle = open_inside(arrival.root, arrival.path)
+    handle = open_file(arrival.root, arrival.path)
     try:
         seen = os.fstat(handle)
         if not stat.S_ISREG(seen.st_mode):

@@ -8,7 +8,7 @@ import errno
 import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from ingestd import tables
 from ingestd.errors import IngestError, Reason, Verdict
-from ingestd.files import staged
+from ingestd.files import Insides, staged
 from ingestd.model import Arrival, Fault, Picturing, SeriesFile, SeriesJob, Stacking
 from ingestd.tables import Batch
 
@@ -78,23 +78,25 @@ def ingest(
     refused: list[tuple[Arrival, IngestError]] = []
     listed: list[tuple[str, ...]] = []
     pictures: dict[int, tuple[str | None, str | None]] = {}
-    for index, arrival in enumerate(arrivals):
-        beat(index)
-        try:
-            parsed = parse.read(
-                arrival,
-                max_file_bytes=reading.max_file_bytes,
-                text_bytes=reading.text_bytes,
-                have_read=partial(beat, index, computing=True),
-            )
-        except IngestError as error:
-            refused.append((arrival, error))
-            if isinstance(error, MediaDirectory):
-                listed += [(arrival.root, arrival.path, *one) for one in error.listed]
-            continue
-        if reading.thumbnail is not None:
-            parsed, pictures[arrival.seq] = pictured(parsed, state, reading.thumbnail)
-        rows.append(parsed.without_dataset())
+    with closing(Insides()) as roots:
+        for index, arrival in enumerate(arrivals):
+            beat(index)
+            try:
+                parsed = parse.read(
+                    arrival,
+                    max_file_bytes=reading.max_file_bytes,
+                    text_bytes=reading.text_bytes,
+                    have_read=partial(beat, index, computing=True),
+                    open_file=roots.open,
+                )
+            except IngestError as error:
+                refused.append((arrival, error))
+                if isinstance(error, MediaDirectory):
+                    listed += [(arrival.root, arrival.path, *one) for one in error.listed]
+                continue
+            if reading.thumbnail is not None:
+                parsed, pictures[arrival.seq] = pictured(parsed, state, reading.thumbnail)
+            rows.append(parsed.without_dataset())
     instance, attribute, element, problem = parse.to_tables(rows, pictures)
     return Batch(
         file=file_rows(rows, refused),
