@@ -13,6 +13,9 @@ def main() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # It looks through all that is installed for plugins.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "true")
+    # DuckDB's allocator would keep the addresses of all that it lets go. They would count as taken
+    # where the memory of questions is bounded, and could be filled again beyond the bound.
+    os.environ.setdefault("DUCKDB_JE_MALLOC_CONF", "retain:false")
     if sys.argv[1:2] == ["volume"]:
         from ingestd import ondemand  # noqa: PLC0415 -- without the other commands' imports
 

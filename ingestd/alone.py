@@ -52,7 +52,7 @@ def ask_file(
     if own_process:
         from ingestd.headroom import Headroom  # noqa: PLC0415 -- others do without ctypes
 
-        Headroom(limits.growth_bytes).begin(first=True)
+        Headroom(limits.growth_bytes).begin()
     return Alone(path, query, gated=gated).answer(convert, limits)
 
 

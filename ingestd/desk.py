@@ -121,7 +121,8 @@ class Desk:
 
     async def _computed(self, question: Question, gone: "asyncio.Task[None]") -> Spool:
         await self._turn(self._places, gone)
-        self._headroom.begin(first=not self._running and not self._stuck)
+        if not self._running and not self._stuck:
+            self._headroom.begin()
         if not self._running:
             self._chore(self._watch_memory())
         self._running.add(question)

@@ -26,14 +26,15 @@ class Headroom:
         self._libc = ctypes.CDLL(None)
         self._libc.mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
 
-    def begin(self, *, first: bool) -> None:
-        """Bound what can be allocated from now on; `first`: no question runs besides."""
-        held = held_bytes()
-        if first:
-            self._base_bytes = held
-        left_bytes = self._base_bytes + self._growth_bytes - held
+    def begin(self) -> None:
+        """Bound what can be allocated from now on, when the first begins and none runs besides.
+
+        The bound holds until all have ended: moved for each one that comes, it would go up by what
+        the others have taken.
+        """
+        self._base_bytes = held_bytes()
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        soft = mapped_bytes() + max(0, left_bytes) + OWN_BYTES
+        soft = mapped_bytes() + self._growth_bytes + OWN_BYTES
         if hard != resource.RLIM_INFINITY:
             soft = min(soft, hard)
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
@@ -58,7 +59,10 @@ def held_bytes() -> int:
 
 
 def mapped_bytes() -> int:
-    """Say how much it could hold without asking for more: what RLIMIT_DATA counts."""
+    """Say how much it could hold without asking for more: what RLIMIT_DATA counts.
+
+    That is near what it holds as long as allocators give addresses back; see `__main__`.
+    """
     with open("/proc/self/status") as status:
         line = next(line for line in status if line.startswith("VmData"))
     return int(line.split()[1]) * 1024

@@ -163,6 +163,16 @@ def unanswered(answers: Mapping[str, Reply]) -> bool:
     return answered == set() and errors <= STOPPED
 
 
+def test_what_a_question_took_is_given_back_with_its_addresses(tmp_path: Path) -> None:
+    (drop := tmp_path / "drop").mkdir()
+    daemon = Running(drop, tmp_path / "state", **SMALL)
+    before = held_bytes(daemon.process.pid, "VmData")
+    Knocker(daemon.state).ask("SELECT len(range(50000000))")
+    wait_for(lambda: Knocker(daemon.state).status()["sql"]["stuck"] == 0)
+    assert held_bytes(daemon.process.pid, "VmData") - before < 1 << 28
+    assert daemon.stop() == 0
+
+
 def test_a_few_bombs_are_stopped_and_no_file_is_lost(tmp_path: Path) -> None:
     answers = bombed(tmp_path, {name: BOMBS[name] for name in A_FEW})
     assert unanswered(answers), answers

@@ -1,4 +1,6 @@
 import contextlib
+import mmap
+import resource
 import socket
 import threading
 from collections.abc import Iterator
@@ -83,6 +85,18 @@ def test_a_question_that_takes_too_much_memory_is_stopped(asked: Asked) -> None:
     reply = asked.knock.ask("SELECT len(list(range)) FROM range(10000000000)")
     assert (reply.status, reply.error) == (413, "too_much_memory")
     assert answers(asked)
+
+
+def test_what_is_asked_meanwhile_moves_no_bound_of_memory(asked: Asked) -> None:
+    with asked.knock.connect() as connection:
+        head = f"POST /sql HTTP/1.1\r\nHost: x\r\nContent-Length: {len(ENDLESS)}\r\n\r\n"
+        connection.sendall((head + ENDLESS).encode())
+        wait_for(lambda: asked.count("running") == 1)
+        bound, _ = resource.getrlimit(resource.RLIMIT_DATA)
+        with mmap.mmap(-1, 300_000_000, mmap.MAP_PRIVATE):  # As if it were about to fill it.
+            assert answers(asked)
+            assert resource.getrlimit(resource.RLIMIT_DATA)[0] == bound != resource.RLIM_INFINITY
+    wait_for(lambda: resource.getrlimit(resource.RLIMIT_DATA) == (resource.RLIM_INFINITY,) * 2)
 
 
 @pytest.mark.parametrize("asked", [0.3], indirect=True)
