@@ -181,6 +181,7 @@ class Catalog:
         with self._writing:
             db = self._db
             try:
+                engine.leave_transaction(db)
                 for name, table in views.items():
                     db.register(name, table)
                 db.execute("BEGIN TRANSACTION")

@@ -123,10 +123,15 @@ class Desk:
         await self._turn(self._places, gone)
         if not self._running and not self._stuck:
             self._headroom.begin()
+        try:
+            done = self._begin(question)
+        except (RuntimeError, MemoryError):  # There is no room for one more thread.
+            self._places.release()
+            self._ease()
+            raise Refused(*TOO_MUCH) from None
         if not self._running:
             self._chore(self._watch_memory())
         self._running.add(question)
-        done = self._begin(question)
         try:
             return await self._in_time(question, done, gone)
         finally:

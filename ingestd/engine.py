@@ -158,6 +158,15 @@ def halting(error: Exception) -> IngestError:
     return IngestError(Reason.CATALOG_BROKEN, f"{type(error).__name__}{words}{advice}")
 
 
+def leave_transaction(db: duckdb.DuckDBPyConnection) -> None:
+    """Be in no transaction: to roll one back takes memory, and may have failed for want of it.
+
+    raises  duckdb.Error when that is so still
+    """
+    with suppress(duckdb.TransactionException):  # As a rule there is none.
+        db.execute("ROLLBACK")
+
+
 def rollback(db: duckdb.DuckDBPyConnection) -> None:
     """Roll back, unless the transaction or the whole database is gone already."""
     try:

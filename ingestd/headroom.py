@@ -6,7 +6,9 @@ import resource
 OWN_BYTES = 1 << 30  #: of it, what ingestion may take more meanwhile
 LARGE_BYTES = 1 << 20
 KEPT_BYTES = 1 << 26  #: so much is not worth the walk
-M_MMAP_THRESHOLD = -3  # mallopt(3)
+RESERVE_BYTES = 1 << 27  #: stays with the C library, for all but DuckDB
+PIECE_BYTES = 1 << 19  #: less than LARGE_BYTES
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # mallopt(3)
 PAGE_BYTES = resource.getpagesize()
 
 
@@ -25,6 +27,8 @@ class Headroom:
         # What was large goes back to the kernel at once. Kept for later, it would count as taken.
         self._libc = ctypes.CDLL(None)
         self._libc.mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
+        self._libc.mallopt(M_TRIM_THRESHOLD, 2 * RESERVE_BYTES)
+        self._reserve()
 
     def begin(self) -> None:
         """Bound what can be allocated from now on, when the first begins and none runs besides.
@@ -42,9 +46,20 @@ class Headroom:
     def end(self) -> None:
         """Bound nothing: nobody asks. What is free in small pieces goes back to the kernel, too."""
         if held_bytes() > self._base_bytes + KEPT_BYTES:
-            self._libc.malloc_trim(0)
+            self._libc.malloc_trim(ctypes.c_size_t(RESERVE_BYTES))
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
         resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
+
+    def _reserve(self) -> None:
+        """Have Python's own small things find room while a question has taken all that it may.
+
+        Where a thread finds none, the C library looks among what is free of the main thread's, who
+        calls this. DuckDB has an allocator of its own. Nothing of it is touched, nor so held.
+        """
+        malloc, free = self._libc.malloc, self._libc.free
+        malloc.restype, free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+        for piece in [malloc(PIECE_BYTES) for _ in range(RESERVE_BYTES // PIECE_BYTES)]:
+            free(piece)
 
     @property
     def is_used_up(self) -> bool:

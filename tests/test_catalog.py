@@ -13,7 +13,7 @@ import pytest
 from conftest import PATIENCE
 from disks import block_at, blocks_of, damage
 
-from ingestd import batches, derived, sql, tables
+from ingestd import batches, derived, engine, sql, tables
 from ingestd.catalog import Catalog
 from ingestd.dicom.keywords import KEPT
 from ingestd.errors import IngestError, Reason, StateError
@@ -753,3 +753,18 @@ def test_a_file_that_was_overwritten_and_could_not_be_read_at_first_has_lost_its
     lost = catalog.rows("SELECT SOPInstanceUID, path FROM problem WHERE kind = 'source_lost'")
     assert lost == ([] if has_copy else [("1.1", "a")])
     assert set(states(catalog).values()) == {"cataloged"}
+
+
+def test_a_transaction_that_could_not_be_rolled_back_is_not_in_the_way(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        with catalog.transaction() as db:
+            db.execute("SELECT error('x')")
+
+    with monkeypatch.context() as full:
+        full.setattr(engine, "rollback", lambda _: None)  # As when DuckDB's memory is used up.
+        with pytest.raises(IngestError, match="catalog_broken"):
+            fail()
+    catalog.write(batch(file("a")), now=NOW)
+    assert catalog.rows("SELECT path FROM file") == [("a",)]

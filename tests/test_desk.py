@@ -99,6 +99,20 @@ def test_what_is_asked_meanwhile_moves_no_bound_of_memory(asked: Asked) -> None:
     wait_for(lambda: resource.getrlimit(resource.RLIMIT_DATA) == (resource.RLIM_INFINITY,) * 2)
 
 
+def test_a_question_without_room_for_its_thread_takes_no_place(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", start)
+        errors = {asked.knock.ask("SELECT 1").error for _ in range(desk.QUERIES + 1)}
+    assert errors == {"too_much_memory"}
+    assert asked.count("running") == 0
+    assert answers(asked)
+
+
 @pytest.mark.parametrize("asked", [0.3], indirect=True)
 def test_a_question_that_heeds_nobody_keeps_no_place(
     asked: Asked, monkeypatch: pytest.MonkeyPatch
