@@ -12,6 +12,7 @@ import os
 import shutil
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
@@ -20,6 +21,11 @@ from made import make
 from timing import folder_for, machine, table
 
 from ingestd.snapshots import Snapshots
+
+REST_S = 5.0
+HEAD = ("all, s", "of it a checkpoint, s", "batches", "a batch, s p50 / max")
+
+Span = tuple[float, float]
 
 
 def main() -> None:
@@ -50,48 +56,60 @@ def enlarge(state: Path, size_bytes: int) -> None:
 
 
 def measure(state: Path, first: list, runs: int) -> None:
-    rows = []
+    snapshots, batches, checkpoints = [], [], []  # each: when it began, and when it ended
     with opened(state) as catalog:
         publisher = Snapshots(catalog, state, every_s=0, min_free_bytes=0)
-        took: list[tuple[float, float]] = []  # when a batch began, and how long it took
-        stop = threading.Event()
+        checkpoint, stop = catalog.checkpoint, threading.Event()
+        catalog.checkpoint = lambda: timed(checkpoint, checkpoints)
 
         def write() -> None:
             while not stop.is_set():
                 (batch,) = fresh(first, 1, f"snap{time.time_ns()}")
-                at_s = time.perf_counter()
-                catalog.write(batch)
-                took.append((at_s, time.perf_counter() - at_s))
-                stop.wait(0.2)
+                timed(lambda: catalog.write(batch), batches)  # noqa: B023 -- called at once
+                stop.wait(0.05)
 
         writer = threading.Thread(target=write)
         writer.start()
-        time.sleep(5)
-        for run in range(runs):
-            began_s = time.perf_counter()
-            at_s = time.perf_counter()
-            catalog.checkpoint()
-            checkpoint_s = time.perf_counter() - at_s
-            publisher.publish()
-            ended_s = time.perf_counter()
-            during = [s for at, s in took if at + s > began_s and at < ended_s]
-            others = [s for at, s in took if at + s <= began_s]
-            size = os.path.getsize(state / "snapshot.duckdb")
-            rows.append(
-                (
-                    run + 1,
-                    f"{size / 1e9:.2f}",
-                    f"{ended_s - began_s:.2f}",
-                    f"{checkpoint_s:.3f}",
-                    f"{median(during):.3f} / {max(during):.3f}",
-                    f"{median(others):.3f} / {max(others):.3f}",
-                )
-            )
-            time.sleep(5)
+        for _ in range(runs):
+            time.sleep(REST_S)
+            timed(publisher.publish, snapshots)
+        time.sleep(REST_S)
         stop.set()
         writer.join()
-    head = ("run", "GB", "all, s", "checkpoint, s", "a batch during, s p50 / max", "else, s")
-    print(table(head, rows))
+    print(f"{os.path.getsize(state / 'snapshot.duckdb') / 1e9:.2f} GB\n")
+    print(table(HEAD, [row(one, batches, checkpoints) for one in snapshots]))
+    alone = [batch for batch in batches if not any(meet(batch, one) for one in snapshots)]
+    print(f"\n{len(alone)} batches while none was made: {middle_and_most(alone)} s")
+
+
+def row(snapshot: Span, batches: list[Span], checkpoints: list[Span]) -> tuple[str, ...]:
+    during = [batch for batch in batches if meet(batch, snapshot)]
+    (checkpoint,) = (one for one in checkpoints if meet(one, snapshot))
+    return (
+        f"{lasted(snapshot):.2f}",
+        f"{lasted(checkpoint):.3f}",
+        str(len(during)),
+        middle_and_most(during),
+    )
+
+
+def timed(what: Callable[[], object], spans: list[Span]) -> None:
+    began_s = time.perf_counter()
+    what()
+    spans.append((began_s, time.perf_counter()))
+
+
+def lasted(span: Span) -> float:
+    return span[1] - span[0]
+
+
+def meet(one: Span, other: Span) -> bool:
+    return one[0] < other[1] and other[0] < one[1]
+
+
+def middle_and_most(spans: list[Span]) -> str:
+    taken_s = [lasted(span) for span in spans]
+    return f"{median(taken_s):.3f} / {max(taken_s):.3f}"
 
 
 if __name__ == "__main__":
