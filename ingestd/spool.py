@@ -5,6 +5,7 @@ torn answer, and so that a client that reads slowly holds a file and not a place
 """
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
@@ -174,6 +175,7 @@ FORMS = {
     Json.media: Form(Json, as_text=True),
     Csv.media: Form(Csv, as_text=True),
 }
+NEVER = re.compile(r"q=0(\.0*)?")  #: behind what is not wanted (RFC 9110, 12.4.2)
 WIDER = {"*/*": Json.media, "application/*": Json.media, "text/*": Csv.media, "": Json.media}
 
 
@@ -182,10 +184,10 @@ def form_for(accept: str) -> Form:
 
     raises  Refused not_acceptable
     """
-    for wanted in accept.split(","):
-        media = wanted.partition(";")[0].strip().lower()
+    for wanted in accept.lower().split(","):
+        media, _, weight = "".join(wanted.split()).partition(";")
         media = WIDER.get(media, media)
-        if media in FORMS:
+        if media in FORMS and not NEVER.fullmatch(weight):
             return FORMS[media]
     raise Refused("not_acceptable", f"Accept names none of {', '.join(FORMS)}")
 

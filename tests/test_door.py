@@ -124,6 +124,8 @@ def test_no_rows_are_an_answer(knock: Knocker, accept: str) -> None:
         pytest.param("text/html, */*;q=0.1", "application/json", id="what a browser sends"),
         pytest.param("text/csv;q=0.9", "text/csv", id="with a weight"),
         pytest.param("TEXT/CSV", "text/csv", id="in capitals"),
+        pytest.param("application/json;q=0, text/csv", "text/csv", id="one that is not wanted"),
+        pytest.param("text/* ; q=0.00, */*;q=0.1", "application/json", id="all but some"),
     ],
 )
 def test_accept_chooses_the_format(knock: Knocker, accept: str, media: str) -> None:
