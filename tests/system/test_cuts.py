@@ -20,12 +20,12 @@ from daemons import COMMAND, FAST, Running, everything, settled, wait_for
 STRACE = shutil.which("strace")
 
 #: What is called at a step, and at which of its calls the run is cut. strace counts them for each
-#: process: of the 22 that sync volumes two workers make 11 each, or one of them makes more.
+#: thread: of the 22 that sync volumes two workers make 11 each, or one of them makes more.
 STEPS = {
     "mkdir": (1, 3, 9, 14, 20),  # a folder of pictures or of volumes
     "rename": (1, 2, 7, 20, 33, 45, 51),  # a picture or a volume gets its name
     "fsync": (1, 2, 3, 5, 8, 11),  # a volume is on the disk, and so is its name
-    "fdatasync": (1, 2, 5, 7, 8, 9, 12, 16, 20),  # a transaction is on the disk
+    "fdatasync": (1, 2, 3, 4, 5, 6, 7, 8),  # a transaction is on the disk
 }
 SHORT = [("all", "rename", 33)]
 #: A whole group of processes is stopped after the call and killed; or who makes it, before it.
