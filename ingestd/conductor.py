@@ -161,12 +161,12 @@ class Conductor:
 
     def drain(self, tick: Callable[[], None] = lambda: None) -> None:
         """Wait until each file that was offered has an outcome; call `tick` meanwhile."""
-        while True:
+        self._writer.ending = True
+        while self._open and not self._stopping.is_set():
             with self._idle:
-                if self._open == 0 or self._stopping.is_set():
-                    return
-                self._idle.wait(0.1)
+                self._idle.wait_for(lambda: not self._open or self._stopping.is_set(), 0.1)
             tick()
+        self._writer.ending = False
 
     def _written(self, batch: Batch) -> None:
         """Say to the scouts which of their files have an outcome now."""

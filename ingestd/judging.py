@@ -6,15 +6,17 @@ events that tell of it are in that transaction too: whoever follows them misses 
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from ingestd import agreement, evidence, tables
+from ingestd import agreement, evidence, sql, tables
 from ingestd.catalog import EVENT, Catalog
 from ingestd.completeness import Judgement
 from ingestd.errors import IngestError
-from ingestd.model import SeriesJob
+from ingestd.model import SeriesFile, SeriesJob
 from ingestd.workers import WorkerLost
 
 TELL_QUIET = """
@@ -113,6 +115,27 @@ def call_quiet(catalog: Catalog, series: Sequence[str], now: datetime) -> dict[s
     with catalog.transaction() as db:
         db.execute(TELL_QUIET, [series, now])
         return dict(db.execute(QUIET, [series]).fetchall())
+
+
+def jobs(catalog: Catalog, revisions: Mapping[str, int]) -> list[SeriesJob]:
+    """Say where the files of some series are; `revisions`: of each."""
+    studies: dict[str, str] = {}
+    files: dict[str, list[SeriesFile]] = {uid: [] for uid in revisions}
+    rows = catalog.rows(sql.SERIES_FILES, list(revisions))
+    for (series, study, uid), places in groupby(rows, itemgetter(0, 1, 2)):
+        studies[series] = study
+        copies = [place[3:] for place in places]
+        looks = [(size, mtime) for _, _, size, mtime in copies]
+        files[series].append(SeriesFile.of(uid, [place[:2] for place in copies], looks))
+    return [
+        SeriesJob(
+            StudyInstanceUID=studies.get(uid, ""),
+            SeriesInstanceUID=uid,
+            revision=revision,
+            files=tuple(files[uid]),
+        )
+        for uid, revision in revisions.items()
+    ]
 
 
 def close(catalog: Catalog, closings: Sequence[Closing], now: datetime) -> Closed:

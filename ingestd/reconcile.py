@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from ingestd import config, evidence, judging, sql, tables, tasks
+from ingestd import config, evidence, judging, tables, tasks
 from ingestd.catalog import Catalog, utc_now
 from ingestd.completeness import Judgement
 from ingestd.covers import Covers
 from ingestd.errors import IngestError, Reason
 from ingestd.judging import Closing
 from ingestd.log import get_logger
-from ingestd.model import SeriesFile, SeriesJob, SeriesState
+from ingestd.model import SeriesJob, SeriesState
 from ingestd.trouble import Trouble
 from ingestd.volumefiles import heal, remove
 from ingestd.workers import Pool, PoolClosed, WorkerLost
@@ -197,20 +197,7 @@ class Series:
         """Call series quiet, and say what there is to do."""
         revisions = judging.call_quiet(self._catalog, uids, self._now())
         self._end([uid for uid in uids if uid not in revisions])
-        studies: dict[str, str] = {}
-        files: dict[str, list[SeriesFile]] = {uid: [] for uid in revisions}
-        for uid, study, sop, places, looks in self._catalog.rows(sql.SERIES_FILES, list(revisions)):
-            studies.setdefault(uid, study)
-            files[uid].append(SeriesFile.of(sop, places, looks))
-        return [
-            SeriesJob(
-                StudyInstanceUID=studies.get(uid, ""),
-                SeriesInstanceUID=uid,
-                revision=revision,
-                files=tuple(files[uid]),
-            )
-            for uid, revision in revisions.items()
-        ]
+        return judging.jobs(self._catalog, revisions)
 
     def _begin(self, job: SeriesJob) -> None:
         """Send a series to be stacked, or pictured at least."""

@@ -24,6 +24,9 @@ FULL_TAGS = 122_880
 #: So few that are left in the end, of those gathered, come along: a batch of their own would take
 #: half as long as this one, and lie in a row group of its own all the same.
 LAST_SHARE = 8
+#: In the end, so many are written while workers read the others. It costs little more than to
+#: write all of them when nobody else has anything to do.
+HALF_FILES = 256
 HALT_S = 5.0  #: pause between two tries to write to a full disk
 
 
@@ -51,6 +54,7 @@ class Writer:
     ) -> None:
         self.tally = Tally()
         self.halted: IngestError | None = None
+        self.ending = False  #: no more files will come than those without an outcome
         self.settings = settings
         self._catalog, self._stopping, self._beat = catalog, stopping, beat
         self._meters = meters
@@ -105,7 +109,7 @@ class Writer:
         most = self.settings.batch_rows
         while files < most and self._open_files() > files:
             is_full = tags + tags // len(parts) > FULL_TAGS  # The next part is likely to be alike.
-            if is_full and self._open_files() - files > files // LAST_SHARE:
+            if self._is_enough(files, is_full=is_full):
                 break
             try:
                 part = self._results.get(timeout=max(0.0, until_s - time.monotonic()))
@@ -117,6 +121,13 @@ class Writer:
             files += part.file.num_rows
             tags += part.element.num_rows
         return Batch.of(parts), len(parts), False
+
+    def _is_enough(self, files: int, *, is_full: bool) -> bool:
+        """Whether to write what was gathered before its time."""
+        left = self._open_files() - files
+        if is_full:
+            return left > files // LAST_SHARE
+        return self.ending and self._results.empty() and files >= max(left, HALF_FILES)
 
     def _commit(self, batch: Batch) -> bool:
         """Write one batch; while the disk is full, wait. False when we stop without it."""

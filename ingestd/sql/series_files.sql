@@ -1,10 +1,8 @@
 -- The instances of some series ($1), and where their bytes are: the file itself first, then its
 -- copies.
 SELECT i.SeriesInstanceUID, i.StudyInstanceUID, i.SOPInstanceUID,
-    list([f.root, f.path] ORDER BY f.state, f.first_seen_utc, f.root, f.path),
-    list([f.size_bytes, f.mtime_ns] ORDER BY f.state, f.first_seen_utc, f.root, f.path)
+    f.root, f.path, f.size_bytes, f.mtime_ns
 FROM instance AS i
 JOIN file AS f ON f.SOPInstanceUID = i.SOPInstanceUID AND f.digest = i.digest
 WHERE i.SeriesInstanceUID IN $1 AND f.state IN ('cataloged', 'duplicate')
-GROUP BY ALL
-ORDER BY i.SOPInstanceUID
+ORDER BY i.SOPInstanceUID, f.state, f.first_seen_utc, f.root, f.path

@@ -14,11 +14,11 @@ from pydicom.data import get_testdata_file
 from pydicom.uid import generate_uid
 
 import ingestd
-from ingestd import config, sql, tables
+from ingestd import config, judging, tables
 from ingestd.catalog import Catalog
 from ingestd.covers import Covers
 from ingestd.errors import Reason
-from ingestd.model import Patience, SeriesFile, SeriesJob
+from ingestd.model import Patience
 from ingestd.tasks import Cover
 from ingestd.workers import Pool, WorkerLost
 
@@ -150,16 +150,8 @@ def test_an_image_that_kills_its_worker_costs_only_itself(
     ended: list[object] = []
     patience = Patience(attempts=1, first_s=1.0, limit_s=1.0)
     with Catalog(state, memory_bytes=1 << 28, patience=patience) as catalog:
-        ((uid, study),) = catalog.rows(
-            "SELECT DISTINCT SeriesInstanceUID, StudyInstanceUID FROM instance"
-        )
-        files = [
-            SeriesFile.of(sop, places, looks)
-            for *_, sop, places, looks in catalog.rows(sql.SERIES_FILES, [uid])
-        ]
-        job = SeriesJob(
-            StudyInstanceUID=study, SeriesInstanceUID=uid, revision=1, files=tuple(files)
-        )
+        ((uid,),) = catalog.rows("SELECT DISTINCT SeriesInstanceUID FROM instance")
+        (job,) = judging.jobs(catalog, {uid: 1})
         covers = Covers(catalog, cast("Pool", pool), options, state=state)
         covers.make(job, tables.VOLUME_SLICE.empty_table(), ended.append)
         shown = catalog.rows(WITH)
