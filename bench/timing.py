@@ -74,10 +74,14 @@ def _environment() -> dict[str, str]:
 def race(
     contestants: Sequence[Contestant], runs: int, room: Path
 ) -> dict[str, tuple[Contestant, list[Took]]]:
-    """Run all of them in turn, `runs` times."""
+    """Run all of them in turn, `runs` times, each time from the next one on.
+
+    Who comes first finds libraries that nobody has read for a while, and what the last one left.
+    """
     found: dict[str, tuple[Contestant, list[Took]]] = {one.name: (one, []) for one in contestants}
     for number in range(runs):
-        for one in contestants:
+        first = number % len(contestants)
+        for one in [*contestants[first:], *contestants[:first]]:
             took = run(one, room)
             found[one.name][1].append(took)
             print(f"run {number + 1}: {one.name}: {took.wall_s:.2f} s", file=sys.stderr, flush=True)
