@@ -16,13 +16,14 @@ log = get_logger()
 
 STATEMENT = re.compile(r"^COMMENT ON \w+ (?P<name>\S+) IS '(?P<text>.*)';$", re.MULTILINE)
 
+#: Under the research profile there is another database, with namesakes that say nothing.
 SAID = """
-    SELECT table_name, comment FROM duckdb_tables() WHERE schema_name = 'main'
+    SELECT table_name, comment FROM duckdb_tables() WHERE database_name = current_database()
     UNION ALL
-    SELECT view_name, comment FROM duckdb_views() WHERE schema_name = 'main'
+    SELECT view_name, comment FROM duckdb_views() WHERE database_name = current_database()
     UNION ALL
     SELECT table_name || '.' || column_name, comment FROM duckdb_columns()
-    WHERE schema_name = 'main'
+    WHERE database_name = current_database()
 """
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from conftest import PATIENCE
 
 from ingestd import comments, sql
 from ingestd.catalog import Catalog
@@ -27,6 +28,15 @@ def test_every_table_and_column_says_what_it_means(catalog: Catalog) -> None:
 def test_after_a_scan_they_are_all_there(scanned: Path) -> None:
     with duckdb.connect(str(scanned / CATALOG_NAME), read_only=True) as db:
         assert db.execute(SILENT).fetchall() == []
+
+
+def test_what_was_said_is_known_under_the_research_profile(tmp_path: Path) -> None:
+    kept = Catalog(tmp_path, memory_bytes=1 << 29, patience=PATIENCE, profile="research")
+    with kept as catalog:
+        comments.say(catalog)
+        said = dict(catalog.rows(comments.SAID))
+    names = [found["name"] for found in comments.STATEMENT.finditer(sql.COMMENTS)]
+    assert [name for name in names if said[name] is None] == []
 
 
 def test_each_comment_is_one_that_is_understood() -> None:
