@@ -44,7 +44,6 @@ class Works:
         self.pulse = Pulse()
         self.pool = Pool(**pool_size(settings), pulse=self.pulse)  # They come up meanwhile.
         self.catalog = open_catalog(settings, state, profile, self.pool)
-        self._comments = comments.begin(self.catalog)
         self.series = reconcile.Series(self.catalog, self.pool, settings, state=state)
         self.conductor = Conductor(
             self.catalog,
@@ -70,6 +69,9 @@ class Works:
         if remember:
             self.hooks.start()
             self.series.remember()
+        # Last: were there no works, nobody would wait for it, and DuckDB aborts a program that ends
+        # meanwhile.
+        self._comments = comments.begin(self.catalog)
 
     def rehook(self, options: hookconfig.Hooks) -> None:
         """Tell other people of events, or tell them otherwise.

@@ -135,6 +135,21 @@ def test_what_is_wrong_is_said_with_what_to_do(
     assert "Traceback" not in done.stderr
 
 
+def test_a_start_that_fails_once_there_is_a_catalog_ends_as_any_other(tmp_path: Path) -> None:
+    config = tmp_path / "ingestd.toml"
+    config.write_text('[hooks]\nurl = "http://localhost"\ntoken_file = "/nothing"\n')
+    (drop := tmp_path / "drop").mkdir()
+    words = ["run", "--root", str(drop), "--config", str(config), "--state"]
+    done = subprocess.run(
+        [*COMMAND, *words, str(tmp_path / "state")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, "token_file" in done.stderr) == (2, True)
+
+
 @pytest.mark.parametrize("words", [["scan", "."], ["run", "--root", "."]], ids=["scan", "run"])
 def test_a_folder_for_temporary_files_that_is_too_long_is_named(
     tmp_path: Path, words: list[str]
