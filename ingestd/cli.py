@@ -74,6 +74,8 @@ def run(
 ) -> None:
     """Watch drop folders, in the foreground, until SIGTERM or Ctrl-C."""
     with told(is_service=True):
+        if config and config.is_fifo():
+            raise ConfigError(f"{config}: is a pipe; name a file, which SIGHUP can read again")
         preload.begin(given(config, [Path(one) for one in root or []]))
     from ingestd import log  # noqa: PLC0415
     from ingestd.service import Daemon  # noqa: PLC0415

@@ -22,13 +22,16 @@ LATER = "numpy.ma", "pyarrow.compute"
 def early(arguments: Sequence[str]) -> None:
     """Start the server before the arguments of `run` or `scan` are parsed.
 
-    What is wrong with them, or in its way, the command itself will say.
+    What is wrong with them, or in its way, the command itself will say. A config that comes through
+    a pipe is there once, and is the command's.
     """
     words = [part for argument in arguments for part in argument.split("=", 1)]
     if "--help" in words:
         return
     named = [path for option, path in pairwise(words) if option == "--config"]
     path = named[-1] if named else os.environ.get("INGESTD_CONFIG")
+    if path and not os.path.isfile(path):
+        return
     with suppress(ConfigError, StateError, OSError):
         begin(given(Path(path) if path else None))
 

@@ -124,6 +124,7 @@ def test_sql_writes_parquet_to_a_file(command: Command, tmp_path: Path) -> None:
         pytest.param(["scan", __file__], 2, "name its folder", id="a file"),
         pytest.param(["run"], 2, "--root", id="no root"),
         pytest.param(["run", "--config", "/nothing"], 2, "cannot be read", id="no config"),
+        pytest.param(["run", "--config", "/dev/stdin"], 2, "is a pipe", id="a config in a pipe"),
     ],
 )
 def test_what_is_wrong_is_said_with_what_to_do(

@@ -51,3 +51,12 @@ def test_what_is_wrong_is_left_to_the_command(tmp_path: Path) -> None:
     assert begun("--help") == NONE
     (long := tmp_path / ("x" * 100)).mkdir()
     assert begun("drop", TMPDIR=str(long)) == "False True"  # Too long for the path of a socket.
+
+
+def test_what_comes_through_a_pipe_is_left_for_the_command() -> None:
+    ours, theirs = os.pipe()
+    os.write(theirs, b"[thumbnail]")
+    os.close(theirs)
+    assert begun("drop", "--config", f"/proc/{os.getpid()}/fd/{ours}") == NONE
+    assert os.read(ours, 99) == b"[thumbnail]"
+    os.close(ours)
