@@ -126,7 +126,7 @@ class Writer:
         """Whether to write what was gathered before its time."""
         left = self._open_files() - files
         if is_full:
-            return left > files // LAST_SHARE
+            return not self.ending or left > files // LAST_SHARE
         return self.ending and self._results.empty() and files >= max(left, HALF_FILES)
 
     def _commit(self, batch: Batch) -> bool:

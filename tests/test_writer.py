@@ -107,9 +107,21 @@ def test_the_last_few_come_along_with_a_full_batch(
     catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "FULL_TAGS", 4 * PART)
+    monkeypatch.setattr(writer, "HALF_FILES", 9 * PART)
     with Written(catalog, open_files=8 * PART + 10) as made:
+        made.writer.ending = True
         for _ in range(8):
             made.put()
         wait_for(lambda: made.sizes == [4 * PART])
         made.put(10)
         wait_for(lambda: made.sizes == [4 * PART, 4 * PART + 10])
+
+
+def test_before_the_end_a_full_batch_waits_for_nobody(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "FULL_TAGS", 4 * PART)
+    with Written(catalog, open_files=4 * PART + 10) as made:
+        for _ in range(4):
+            made.put()
+        wait_for(lambda: made.sizes == [4 * PART], within_s=20)
