@@ -12,10 +12,12 @@ import guilty
 import numpy as np
 import pytest
 from daemons import scan
+from test_catalog import batch, file
 from test_volume import filled, slices
 
 import ingestd
-from ingestd import config, reconcile, volumefiles
+from ingestd import config, judging, reconcile, volumefiles
+from ingestd.catalog import Catalog
 from ingestd.errors import Reason
 from ingestd.model import SeriesFile, SeriesJob
 from ingestd.scan import Scan
@@ -47,6 +49,15 @@ def two_echoes(folder: Path, names: dict[int, str] | None = None) -> None:
     }
     for k, one in enumerate(filled(slices(6, each=each))):
         one.save_as(folder / (names or {}).get(k, f"{k}.dcm"))
+
+
+def test_a_series_of_two_studies_is_kept_with_its_first_image(catalog: Catalog) -> None:
+    catalog.write(batch(file("a", "1.1"), file("b", "1.3"), file("c", "1.1")))
+    with catalog.transaction() as db:
+        db.execute("UPDATE instance SET StudyInstanceUID = '2' WHERE SOPInstanceUID = '1.3'")
+    (job,) = judging.jobs(catalog, {"1.2": 7})
+    places = [[one.path, *(copy.path for copy in one.copies)] for one in job.files]
+    assert (job.StudyInstanceUID, places) == ("1", [["a", "c"], ["b"]])
 
 
 @pytest.mark.usefixtures("signals")
