@@ -104,6 +104,8 @@ class Inside:
     def _see(self, handle: int) -> None:
         found = _place(handle)
         if found != self._real and not found.startswith(self._real.rstrip("/") + "/"):
+            if _place(self._base) != self._real:  # It was moved, or unmounted lazily; no link lied.
+                raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
             raise IngestError(Reason.OUTSIDE_ROOT, "a link in its path leads out of its root")
 
 

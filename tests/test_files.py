@@ -1,11 +1,14 @@
+import errno
 import os
 import stat
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from ingestd.errors import IngestError
 from ingestd.files import (
+    Insides,
     as_path,
     as_text,
     default_state,
@@ -118,6 +121,22 @@ def test_what_is_opened_lies_in_the_root_whatever_became_of_its_folders(tmp_path
     with pytest.raises(FileNotFoundError, match=str(root / "nothing")):
         open_inside(str(root), "nothing")
     assert set(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_root_that_goes_away_while_it_is_open_is_no_link_that_leads_out_of_it(
+    tmp_path: Path,
+) -> None:
+    """An unmounted share looks like that to the kernel; its files must not be refused for good."""
+    (root := tmp_path / "root").mkdir()
+    (root / "file").touch()
+    with closing(Insides()) as roots:
+        os.close(roots.open(str(root), "file"))
+        root.rename(tmp_path / "away")
+        with pytest.raises(OSError, match=str(root / "file")) as caught:
+            roots.open(str(root), "file")
+        assert caught.value.errno == errno.ESTALE
+        (tmp_path / "away").rename(root)
+        os.close(roots.open(str(root), "file"))
 
 
 def test_a_root_is_let_go_of_though_somebody_keeps_the_error(tmp_path: Path) -> None:
