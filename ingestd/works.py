@@ -69,8 +69,7 @@ class Works:
         if remember:
             self.hooks.start()
             self.series.remember()
-        # Last: were there no works, nobody would wait for it, and DuckDB aborts a program that ends
-        # meanwhile.
+        # Last: nobody waits for it when there are no works, and DuckDB aborts who ends meanwhile.
         self._comments = comments.begin(self.catalog)
 
     def rehook(self, options: hookconfig.Hooks) -> None:
