@@ -23,13 +23,17 @@ def given(path: Path | None, roots: list[Path] | None = None) -> Tables:
     raises ConfigError
     """
     tables = {} if path is None else _file(path)
+    if not isinstance(tables.get("root", []), list):
+        raise ConfigError(f"{path}: [root]: write [[root]], once for each drop folder")
     for name, text in os.environ.items():
         section, dots, key = name.lower().removeprefix(PREFIX).partition("__")
         if not dots or not name.lower().startswith(PREFIX):
             continue
         if section == "root":
             raise ConfigError(f"{name}: name drop folders with --root, or in the config")
-        tables.setdefault(section, {})[key] = text
+        table = tables.setdefault(section, {})
+        if isinstance(table, dict):  # What is no table is refused with the rest.
+            table[key] = text
     for root in roots or []:
         tables.setdefault("root", []).append({"path": str(Path(os.path.abspath(root)))})
     return tables

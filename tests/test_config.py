@@ -92,6 +92,16 @@ def test_a_config_that_is_wrong_says_where_and_what_to_do(
     assert str(tmp_path) in str(error.value)
 
 
+def test_a_section_that_is_no_table_is_told_of_whatever_else_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INGESTD_SETTLE__QUIET_S", "7")
+    with pytest.raises(ConfigError, match="valid dictionary"):
+        load(written(tmp_path, "settle = 3\n"))
+    with pytest.raises(ConfigError, match=r"write \[\[root\]\]"):
+        load(written(tmp_path, '[root]\npath = "/data"\n'), [Path("/other")])
+
+
 def test_a_config_file_that_is_not_there_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         load(tmp_path / "nothing.toml")
