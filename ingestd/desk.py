@@ -121,14 +121,16 @@ class Desk:
 
     async def _computed(self, question: Question, gone: "asyncio.Task[None]") -> Spool:
         await self._turn(self._places, gone)
-        if not self._running and not self._stuck:
-            self._headroom.begin()
         try:
+            if not self._running and not self._stuck:
+                self._headroom.begin()
             done = self._begin(question)
-        except (RuntimeError, MemoryError):  # There is no room for one more thread.
+        except BaseException as error:
             self._places.release()
-            self._ease()
-            raise Refused(*TOO_MUCH) from None
+            if isinstance(error, RuntimeError | MemoryError):  # No room for one more thread.
+                self._ease()
+                raise Refused(*TOO_MUCH) from None
+            raise
         if not self._running:
             self._chore(self._watch_memory())
         self._running.add(question)
