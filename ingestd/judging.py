@@ -124,9 +124,7 @@ def jobs(catalog: Catalog, revisions: Mapping[str, int]) -> list[SeriesJob]:
     rows = catalog.rows(sql.SERIES_FILES, list(revisions))
     for (series, study, uid), places in groupby(rows, itemgetter(0, 1, 2)):
         studies.setdefault(series, study)
-        copies = [place[3:] for place in places]
-        looks = [(size, mtime) for _, _, size, mtime in copies]
-        files[series].append(SeriesFile.of(uid, [place[:2] for place in copies], looks))
+        files[series].append(SeriesFile.of(uid, (place[3:] for place in places)))
     return [
         SeriesJob(
             StudyInstanceUID=studies.get(uid, ""),

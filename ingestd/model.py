@@ -1,6 +1,6 @@
 """Pure. What travels between the rooms: frozen records, units in their names."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -132,15 +132,14 @@ class SeriesFile:
     harm: Harm | None = None  #: leave it alone
 
     @classmethod
-    def of(cls, uid: str, places: Sequence[Sequence[str]], looks: Sequence[Sequence[int]]) -> Self:
+    def of(cls, uid: str, copies: Iterable[tuple[str, str, int, int]]) -> Self:
         """Make the record of an instance from where its bytes are.
 
-        places  root and path of each copy, the file itself first
-        looks   their size_bytes and mtime_ns
+        copies  root, path, size_bytes and mtime_ns of each, the file itself first
         """
         first, *others = (
             cls(SOPInstanceUID=uid, root=root, path=path, size_bytes=size, mtime_ns=mtime)
-            for (root, path), (size, mtime) in zip(places, looks, strict=True)
+            for root, path, size, mtime in copies
         )
         return replace(first, copies=tuple(others)) if others else first
 

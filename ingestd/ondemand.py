@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -159,12 +160,11 @@ def job_of(series: str, rows: Sequence[dict[str, Any]]) -> SeriesJob:
     """
     if not rows:
         raise SqlError(f"{series}: the catalog has no files of such a series; see `ingestd show`")
-    files = []
-    for uid, same in groupby(rows, lambda row: row["SOPInstanceUID"]):
-        copies = list(same)
-        places = [(row["root"], row["path"]) for row in copies]
-        looks = [(row["size_bytes"], row["mtime_ns"]) for row in copies]
-        files.append(SeriesFile.of(uid, places, looks))
+    copy = itemgetter("root", "path", "size_bytes", "mtime_ns")
+    files = [
+        SeriesFile.of(uid, map(copy, same))
+        for uid, same in groupby(rows, itemgetter("SOPInstanceUID"))
+    ]
     return SeriesJob(
         StudyInstanceUID=rows[0]["StudyInstanceUID"],
         SeriesInstanceUID=series,

@@ -33,8 +33,8 @@ Window = tuple[float, float]  # Center and width
 #: come in its order, all others by InstanceNumber.
 FILES = """
     SELECT i.SOPInstanceUID, i.Modality, i.InstanceNumber, i.frames,
-        list([f.root, f.path] ORDER BY f.state, f.first_seen_utc, f.root, f.path) AS places,
-        list([f.size_bytes, f.mtime_ns] ORDER BY f.state, f.first_seen_utc, f.root, f.path) AS looks
+        list({{'root': f.root, 'path': f.path, 'size_bytes': f.size_bytes, 'mtime_ns': f.mtime_ns}}
+            ORDER BY f.state, f.first_seen_utc, f.root, f.path) AS copies
     FROM instance AS i
     JOIN file AS f ON f.SOPInstanceUID = i.SOPInstanceUID AND f.digest = i.digest
     LEFT JOIN (
@@ -192,7 +192,7 @@ def _images(client: Client, where: str) -> list[Image]:
     rows = client.sql(FILES.format(where=where)).to_pylist()
     return [
         Image(
-            SeriesFile.of(row["SOPInstanceUID"], row["places"], row["looks"]),
+            SeriesFile.of(row["SOPInstanceUID"], [tuple(copy.values()) for copy in row["copies"]]),
             row["Modality"],
             row["InstanceNumber"],
             row["frames"] or 1,
